@@ -1,0 +1,1 @@
+//! Configuration: the advisory's YAML (section 10), checked before use.

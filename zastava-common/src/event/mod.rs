@@ -1,0 +1,1 @@
+//! The event model: protobuf and the advisory's JSON envelope.

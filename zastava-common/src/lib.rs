@@ -1,0 +1,13 @@
+//! What both sides of a boundary share.
+//!
+//! [`abi`] is `no_std` and shared with the kernel programs; the rest stands behind the feature `std`.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod abi;
+#[cfg(feature = "std")]
+pub mod config;
+#[cfg(feature = "std")]
+pub mod event;
+#[cfg(feature = "std")]
+pub mod metric;

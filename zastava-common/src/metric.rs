@@ -1,0 +1,1 @@
+//! Metric names: the advisory's (section 12) and ours.

@@ -1,0 +1,2 @@
+//! Command line: one file per subcommand.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Where: cgroup to container.
+#![forbid(unsafe_code)]

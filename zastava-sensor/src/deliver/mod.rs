@@ -1,0 +1,2 @@
+//! Out of the house: JSON lines, readable lines, the Watch server.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! What: file identity, build-id, SHA-256.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Readiness, metrics, the loss ledger.
+#![forbid(unsafe_code)]

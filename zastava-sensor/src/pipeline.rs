@@ -1,0 +1,2 @@
+//! The wiring of the stages: bounded channels, ordered shutdown.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Who: live processes, their ancestry, the start-up scan.
+#![forbid(unsafe_code)]
