@@ -61,6 +61,9 @@ pub struct ContainerId {
     pub pod_uid: Option<String>,
     /// Path of the cgroup.
     pub cgroup: String,
+    /// The innermost id that the cgroup's path shows *below* this container: a container of a runtime inside it
+    /// (kind, Docker in Docker), or a name that a process inside made up. Never used as an identity.
+    pub nested_claim: Option<String>,
 }
 
 /// What happened, with its files named (file stage).
