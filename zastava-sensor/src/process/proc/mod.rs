@@ -3,6 +3,14 @@
 //! The bytes come from the kernel, but names in them (comm, paths, cgroups) are chosen by whoever runs in a
 //! container: every parser takes a slice, is bounded by it and answers with an error or `None`, never a panic.
 
+pub mod cgroup;
+pub mod cgroupfs;
+pub mod cmdline;
+pub mod maps;
+pub mod mountinfo;
+pub mod stat;
+pub mod status;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -53,6 +61,23 @@ fn read_capped(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     // usize is 64 bits wide wherever BPF is; a narrower one loses nothing here.
     File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// A decimal number, and nothing else.
+fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
+    // `from_str` would take a sign.
+    if !digits.first()?.is_ascii_digit() {
+        return None;
+    }
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// A hexadecimal number, and nothing else.
+fn hex(digits: &[u8]) -> Option<u64> {
+    if !digits.first()?.is_ascii_hexdigit() {
+        return None;
+    }
+    u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]
