@@ -7,12 +7,14 @@
 
 mod file;
 mod header;
+mod layout;
 mod loss;
 mod process;
 mod seen;
 
 pub use file::{CgroupBody, FileBody, FileIdentity, FileOp, ListenBody, MappingBody, PathLens, file_flag};
 pub use header::{Lane, RecordHeader, RecordKind, Tier};
+pub use layout::{ABSENT, Field, Layout, Settings};
 pub use loss::{LossKey, LossValue};
 pub use process::{Ancestor, ExecBody, ExitBody, exec_flag};
 pub use seen::{SeenKey, SeenValue};

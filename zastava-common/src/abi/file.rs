@@ -54,6 +54,8 @@ pub struct PathLens {
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
 pub struct MappingBody {
     pub file: FileIdentity,
+    /// As [`super::ExecBody::image`]: a program's loader is mapped before its exec is told.
+    pub image: u64,
     pub path: PathLens,
     /// `PROT_*` bits.
     pub prot: u32,

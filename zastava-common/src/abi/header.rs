@@ -107,9 +107,9 @@ pub enum Lane {
     Rename = 5,
     Link = 6,
     Chmod = 7,
-    Listen = 8,
-    CgroupMkdir = 9,
-    CgroupRmdir = 10,
+    CgroupMkdir = 8,
+    CgroupRmdir = 9,
+    Listen = 10,
 }
 
 impl Lane {

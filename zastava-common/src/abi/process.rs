@@ -13,6 +13,8 @@ pub struct ExecBody {
     pub file: FileIdentity,
     /// The script, with [`exec_flag::SCRIPT_IDENTITY`]; else zeros.
     pub script: FileIdentity,
+    /// Names the program image (its `mm_struct`): mappings made while it was loaded carry the same number.
+    pub image: u64,
     pub exe: PathLens,
     pub cwd: PathLens,
     pub comm: [u8; COMM_LEN],

@@ -8,6 +8,9 @@ pub struct SeenKey {
     pub ino: u64,
     pub dev: u32,
     pub generation: u32,
+    /// 0: mapped executable; 1: an existing mapping made executable.
+    pub kind: u32,
+    pub reserved: u32,
 }
 
 /// How often and when the file was mapped.

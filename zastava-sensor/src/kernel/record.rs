@@ -51,7 +51,10 @@ pub enum What {
     CgroupMkdir(Cgroup),
     CgroupRmdir(Cgroup),
     /// Records that did not reach user space.
-    Loss { key: LossKey, value: LossValue },
+    Loss {
+        key: LossKey,
+        value: LossValue,
+    },
 }
 
 /// A path as the kernel has it: bytes, absolute in the process's root unless it says otherwise.
@@ -66,6 +69,8 @@ pub struct KernelPath {
 pub struct Exec {
     /// The program that runs: of a script, its interpreter. `None` where the tier cannot tell.
     pub file: Option<FileIdentity>,
+    /// Names the program image among the records of one process; 0 where the tier cannot tell.
+    pub image: u64,
     pub exe: KernelPath,
     pub cwd: KernelPath,
     /// As given to `execve`: may be relative to `cwd`.
@@ -98,7 +103,10 @@ pub struct Arguments {
 
 impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arguments").field("count", &self.count).field("total", &self.total).finish_non_exhaustive()
+        f.debug_struct("Arguments")
+            .field("count", &self.count)
+            .field("total", &self.total)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,6 +121,8 @@ pub struct Exit {
 #[derive(Clone, Debug)]
 pub struct Mapping {
     pub file: Option<FileIdentity>,
+    /// As [`Exec::image`].
+    pub image: u64,
     pub path: KernelPath,
     pub build_id: Option<Vec<u8>>,
     /// An existing mapping became executable (`mprotect`).

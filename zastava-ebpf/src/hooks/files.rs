@@ -1,0 +1,249 @@
+//! Files that may become executable: closed after writing, renamed or linked into place, chmod.
+//!
+//! Closing is the moment when a new file's content is final and when it can first be executed (`ETXTBSY` before),
+//! however it was opened or written: one hook sees open, openat2, creat, `O_TMPFILE` and io_uring alike.
+
+use aya_ebpf::{
+    helpers::generated::bpf_get_current_pid_tgid,
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use zastava_common::abi::{FileBody, FileOp, Lane, RecordHeader, RecordKind};
+
+use super::done;
+use crate::{
+    kernel::{Fail, File, Inode, Path, Task, Try},
+    maps::{PENDING, Pending, setting},
+    record::{PathRecord, Ring, header},
+};
+
+/// `FMODE_WRITE`, `FMODE_CREATED` (include/linux/fs.h).
+const FMODE_WRITE: u32 = 0x2;
+const FMODE_CREATED: u32 = 0x10_0000;
+/// `__O_TMPFILE` (include/uapi/asm-generic/fcntl.h).
+const O_TMPFILE: u32 = 0o20_000_000;
+const S_IFMT: u16 = 0o170_000;
+const S_IFREG: u16 = 0o100_000;
+/// `RENAME_EXCHANGE` is not followed: both names existed before.
+///
+/// File systems whose regular files are the kernel's own words (include/uapi/linux/magic.h): proc, sysfs, cgroup,
+/// cgroup2, tracefs, debugfs, securityfs.
+const NOT_FILES: [u32; 7] =
+    [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x7472_6163, 0x6462_6720, 0x7363_6673];
+
+/// match-proto: `void locks_remove_file(struct file *filp)` (fs/locks.c): `__fput` calls it once per open file, with
+/// the file whole.
+#[fentry(function = "locks_remove_file")]
+pub fn close_fentry(ctx: FEntryContext) -> i32 {
+    done(try_close(File(ctx.arg(0))));
+    0
+}
+
+#[kprobe(function = "locks_remove_file")]
+pub fn close_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(file) = ctx.arg(0) {
+        done(try_close(File(file)));
+    }
+    0
+}
+
+#[inline(always)]
+fn try_close(file: File) -> Try<()> {
+    let mode = file.mode().ok_or(Fail::File)?;
+    if mode & FMODE_WRITE == 0 {
+        return Ok(());
+    }
+    let inode = file.inode().ok_or(Fail::Inode)?;
+    if !is_regular(inode) || inode.magic().is_none_or(|magic| NOT_FILES.contains(&magic)) {
+        return Ok(());
+    }
+    // An O_TMPFILE has no name of its own: its link is the event.
+    if file.flags().is_none_or(|flags| flags & O_TMPFILE != 0) {
+        return Ok(());
+    }
+    let path = file.path().ok_or(Fail::File)?;
+    let op = if mode & FMODE_CREATED == 0 { FileOp::Write } else { FileOp::Create };
+    report(Lane::Close, op, inode, path)
+}
+
+/// match-proto: `int security_path_rename(const struct path *old_dir, struct dentry *old_dentry, const struct path
+/// *new_dir, struct dentry *new_dentry, unsigned int flags)` (security/security.c).
+#[fentry(function = "security_path_rename")]
+pub fn rename_begin_fentry(ctx: FEntryContext) -> i32 {
+    begin(ctx.arg(1), ctx.arg(2));
+    0
+}
+
+#[kprobe(function = "security_path_rename")]
+pub fn rename_begin_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(dentry), Some(dir)) = (ctx.arg(1), ctx.arg(2)) {
+        begin(dentry, dir);
+    }
+    0
+}
+
+/// match-proto: `void d_move(struct dentry *dentry, struct dentry *target)` (fs/dcache.c): the rename has succeeded.
+#[fentry(function = "d_move")]
+pub fn rename_fentry(ctx: FEntryContext) -> i32 {
+    done(try_rename(ctx.arg(0), ctx.arg(1)));
+    0
+}
+
+#[kprobe(function = "d_move")]
+pub fn rename_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(dentry), Some(target)) = (ctx.arg(0), ctx.arg(1)) {
+        done(try_rename(dentry, target));
+    }
+    0
+}
+
+#[inline(always)]
+fn try_rename(dentry: u64, target: u64) -> Try<()> {
+    let Some(vfsmount) = finish(dentry) else { return Ok(()) };
+    // Before the move the target has the new name, the dentry the inode.
+    let inode = Inode::of_dentry(dentry).ok_or(Fail::Inode)?;
+    if !is_regular(inode) {
+        return Ok(());
+    }
+    report(Lane::Rename, FileOp::Rename, inode, Path { vfsmount, dentry: target })
+}
+
+/// match-proto: `int security_path_link(struct dentry *old_dentry, const struct path *new_dir, struct dentry
+/// *new_dentry)` (security/security.c).
+#[fentry(function = "security_path_link")]
+pub fn link_begin_fentry(ctx: FEntryContext) -> i32 {
+    begin(ctx.arg(2), ctx.arg(1));
+    0
+}
+
+#[kprobe(function = "security_path_link")]
+pub fn link_begin_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(dentry), Some(dir)) = (ctx.arg(2), ctx.arg(1)) {
+        begin(dentry, dir);
+    }
+    0
+}
+
+/// match-proto: `void d_instantiate(struct dentry *entry, struct inode *inode)` (fs/dcache.c): the link exists.
+#[fentry(function = "d_instantiate")]
+pub fn link_fentry(ctx: FEntryContext) -> i32 {
+    done(try_link(ctx.arg(0), ctx.arg(1)));
+    0
+}
+
+#[kprobe(function = "d_instantiate")]
+pub fn link_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(dentry), Some(inode)) = (ctx.arg(0), ctx.arg(1)) {
+        done(try_link(dentry, inode));
+    }
+    0
+}
+
+#[inline(always)]
+fn try_link(dentry: u64, inode: u64) -> Try<()> {
+    if inode == 0 {
+        return Ok(());
+    }
+    let Some(vfsmount) = finish(dentry) else { return Ok(()) };
+    let inode = Inode(inode);
+    if !is_regular(inode) {
+        return Ok(());
+    }
+    report(Lane::Link, FileOp::Link, inode, Path { vfsmount, dentry })
+}
+
+/// match-proto: `int chmod_common(const struct path *path, umode_t mode)` (fs/open.c).
+#[fexit(function = "chmod_common")]
+pub fn chmod_fexit(ctx: FExitContext) -> i32 {
+    if ctx.arg::<i32>(2) == 0
+        && let Some(path) = Path::at(ctx.arg(0), 0)
+    {
+        done(try_chmod(path));
+    }
+    0
+}
+
+#[kprobe(function = "chmod_common")]
+pub fn chmod_begin_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(path) = ctx.arg::<u64>(0).and_then(|path| Path::at(path, 0)) {
+        remember(Pending { dentry: path.dentry, vfsmount: path.vfsmount });
+    }
+    0
+}
+
+#[kretprobe(function = "chmod_common")]
+pub fn chmod_kretprobe(ctx: RetProbeContext) -> u32 {
+    let key = thread();
+    // SAFETY: copied at once; the entry is this thread's own.
+    let pending = unsafe { PENDING.get(&key) }.copied();
+    if let Some(Pending { dentry, vfsmount }) = pending {
+        let _ = PENDING.remove(&key);
+        if ctx.ret::<i32>() == 0 {
+            done(try_chmod(Path { vfsmount, dentry }));
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn try_chmod(path: Path) -> Try<()> {
+    let inode = Inode::of_dentry(path.dentry).ok_or(Fail::Inode)?;
+    if !is_regular(inode) || inode.mode().is_none_or(|mode| mode & 0o111 == 0) {
+        return Ok(());
+    }
+    report(Lane::Chmod, FileOp::Chmod, inode, path)
+}
+
+/// Keeps what an operation is about until its success is known.
+#[inline(always)]
+fn begin(dentry: u64, dir: u64) {
+    if let Some(dir) = Path::at(dir, 0) {
+        remember(Pending { dentry, vfsmount: dir.vfsmount });
+    }
+}
+
+#[inline(always)]
+fn remember(pending: Pending) {
+    let _ = PENDING.insert(&thread(), &pending, 0);
+}
+
+/// The mount of this thread's pending operation, if that is about `dentry`.
+#[inline(always)]
+fn finish(dentry: u64) -> Option<u64> {
+    let key = thread();
+    // SAFETY: copied at once; the entry is this thread's own.
+    let pending = unsafe { PENDING.get(&key) }.copied()?;
+    if pending.dentry != dentry {
+        return None;
+    }
+    let _ = PENDING.remove(&key);
+    Some(pending.vfsmount)
+}
+
+#[inline(always)]
+fn thread() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_current_pid_tgid() }
+}
+
+#[inline(always)]
+fn is_regular(inode: Inode) -> bool {
+    inode.mode().is_some_and(|mode| mode & S_IFMT == S_IFREG)
+}
+
+#[inline(always)]
+fn report(lane: Lane, op: FileOp, inode: Inode, path: Path) -> Try<()> {
+    if (thread() >> 32) as u32 == setting!(own_tgid) || path.is_internal() {
+        return Ok(());
+    }
+    let task = Task::current();
+    let leader = task.group_leader().ok_or(Fail::Task)?;
+    let file = inode.identity().ok_or(Fail::Inode)?;
+    let mut head = header(RecordKind::File, lane, Some(leader));
+    head.mnt_ns = task.mnt_ns().unwrap_or(0);
+    let mut record = PathRecord::new(lane, (size_of::<RecordHeader>() + size_of::<FileBody>()) as u64)?;
+    let path = record.append_path(path);
+    record.put(size_of::<RecordHeader>(), FileBody { file, path, op: op as u32, reserved: 0 });
+    record.send(Ring::Files, head);
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Executable mappings: `security_mmap_file`, and `security_file_mprotect` for those that become executable later.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns},
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use zastava_common::abi::{Lane, MappingBody, RecordHeader, RecordKind, SeenKey, SeenValue, file_flag};
+
+use super::done;
+use crate::{
+    kernel::{Fail, File, Task, Try, pointer, read},
+    maps::{SEEN, offset},
+    record::{PathRecord, Ring, header, increment},
+};
+
+const PROT_EXEC: u64 = 4;
+/// `VM_EXEC` (include/linux/mm.h).
+const VM_EXEC: u64 = 4;
+
+/// match-proto: `int security_mmap_file(struct file *file, unsigned long prot, unsigned long flags)`
+/// (security/security.c); the ELF loader's own mappings come by here too.
+#[fentry(function = "security_mmap_file")]
+pub fn mapping_fentry(ctx: FEntryContext) -> i32 {
+    map(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[kprobe(function = "security_mmap_file")]
+pub fn mapping_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(file), Some(prot)) = (ctx.arg(0), ctx.arg(1)) {
+        map(file, prot);
+    }
+    0
+}
+
+#[inline(always)]
+fn map(file: u64, prot: u64) {
+    if prot & PROT_EXEC != 0 && file != 0 {
+        done(try_mapping(File(file), prot, Lane::Mapping));
+    }
+}
+
+/// match-proto: `int security_file_mprotect(struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)`
+/// (security/security.c).
+#[fentry(function = "security_file_mprotect")]
+pub fn protect_fentry(ctx: FEntryContext) -> i32 {
+    done(try_protect(ctx.arg(0), ctx.arg(2)));
+    0
+}
+
+#[kprobe(function = "security_file_mprotect")]
+pub fn protect_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(vma), Some(prot)) = (ctx.arg(0), ctx.arg(2)) {
+        done(try_protect(vma, prot));
+    }
+    0
+}
+
+#[inline(always)]
+fn try_protect(vma: u64, prot: u64) -> Try<()> {
+    if prot & PROT_EXEC == 0 {
+        return Ok(());
+    }
+    let Some(file) = pointer(vma, offset!(vma_vm_file)) else { return Ok(()) };
+    if read::<u64>(vma, offset!(vma_vm_flags)).is_none_or(|flags| flags & VM_EXEC != 0) {
+        return Ok(());
+    }
+    try_mapping(File(file), prot, Lane::Protect)
+}
+
+#[inline(always)]
+fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
+    let task = Task::current();
+    let (inode, flags) = file.inode().ok_or(Fail::Inode)?.real();
+    let by_protect = u32::from(lane as u8 == Lane::Protect as u8);
+    // SAFETY: helpers without arguments.
+    let (cgroup_id, now) = unsafe { (bpf_get_current_cgroup_id(), bpf_ktime_get_boot_ns()) };
+    let key = SeenKey {
+        cgroup_id,
+        ino: inode.ino().ok_or(Fail::Inode)?,
+        dev: inode.dev().ok_or(Fail::Inode)?,
+        generation: inode.generation().ok_or(Fail::Inode)?,
+        kind: by_protect,
+        reserved: 0,
+    };
+    if let Some(seen) = SEEN.get_ptr_mut(&key) {
+        // SAFETY: a live map value; of CPUs that race for the time the last one wins.
+        unsafe {
+            increment(&raw mut (*seen).count);
+            (*seen).last_ns = now;
+        }
+        return Ok(());
+    }
+    // The program itself is announced by its exec.
+    let mm = task.mm().ok_or(Fail::Task)?;
+    if pointer(mm, offset!(mm_exe_file)) == Some(file.0) && by_protect == 0 {
+        return Ok(());
+    }
+    let _ = SEEN.insert(&key, &SeenValue { count: 1, first_ns: now, last_ns: now }, 0);
+
+    let leader = task.group_leader().ok_or(Fail::Task)?;
+    let mut head = header(RecordKind::Mapping, lane, Some(leader));
+    head.mnt_ns = task.mnt_ns().unwrap_or(0);
+    let path = file.path().ok_or(Fail::File)?;
+    let mut identity = inode.identity_of_real(flags).ok_or(Fail::Inode)?;
+    if path.is_internal() {
+        identity.flags |= file_flag::INTERNAL_MOUNT;
+    }
+    let mut record = PathRecord::new(lane, (size_of::<RecordHeader>() + size_of::<MappingBody>()) as u64)?;
+    let path = record.append_path(path);
+    record.put(
+        size_of::<RecordHeader>(),
+        MappingBody { file: identity, image: mm, path, prot: prot as u32, by_protect },
+    );
+    record.send(Ring::Files, head);
+    Ok(())
+}

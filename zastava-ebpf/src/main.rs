@@ -1,0 +1,21 @@
+//! The kernel programs: one body per hook, compiled for each way of attaching it.
+//!
+//! Read [`hooks`] first: it is the list of what attaches where. [`kernel`] is how a program looks into the
+//! kernel's structs, [`record`] how it writes what it saw.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod hooks;
+mod kernel;
+mod maps;
+mod record;
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

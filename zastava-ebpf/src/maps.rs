@@ -1,0 +1,107 @@
+//! Maps and frozen globals. Sizes here are defaults; user space sets them from its configuration at load.
+
+use crate::record::Walk;
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use zastava_common::abi::{Lane, Layout, LossKey, LossValue, SeenKey, SeenValue, Settings};
+
+/// Where the kernel's fields stand. In `.rodata`: the verifier reads them as constants.
+#[unsafe(no_mangle)]
+static LAYOUT: Layout = Layout::UNKNOWN;
+
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings { own_tgid: 0, tier: 0, process_watermark: 0, files_watermark: 0 };
+
+/// A field of [`LAYOUT`], read so that the compiler cannot take today's value for granted.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: a valid, aligned static; volatile because user space replaces its bytes before the load.
+        unsafe { core::ptr::read_volatile(&raw const (*$crate::maps::layout()).$field) }
+    };
+}
+pub(crate) use offset;
+
+/// A field of [`SETTINGS`].
+macro_rules! setting {
+    ($field:ident) => {
+        // SAFETY: as for `offset!`.
+        unsafe { core::ptr::read_volatile(&raw const (*$crate::maps::settings()).$field) }
+    };
+}
+pub(crate) use setting;
+
+#[inline(always)]
+pub(crate) fn layout() -> *const Layout {
+    &raw const LAYOUT
+}
+
+#[inline(always)]
+pub(crate) fn settings() -> *const Settings {
+    &raw const SETTINGS
+}
+
+/// Exec, exit, listen and cgroups: a flood of files cannot displace them.
+#[map]
+pub static PROCESS_RING: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
+
+/// Mappings and file changes.
+#[map]
+pub static FILES_RING: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// What is in executable use, per cgroup: the truth that the ring only announces.
+#[map]
+pub static SEEN: LruHashMap<SeenKey, SeenValue> = LruHashMap::with_max_entries(16384, 0);
+
+/// The loss ledger. User space puts in the rows for cgroup 0, which take what does not fit.
+#[map]
+pub static LOSS: HashMap<LossKey, LossValue> = HashMap::with_max_entries(4096, 0);
+
+/// Records made per (CPU, lane), lost ones included.
+#[map]
+pub static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(Lane::COUNT as u32, 0);
+
+/// Failed reads by [`crate::kernel::Fail`].
+#[map]
+pub static FAILURES: PerCpuArray<u64> = PerCpuArray::with_max_entries(crate::kernel::Fail::COUNT, 0);
+
+/// Room to build an exec record in.
+#[repr(C, align(8))]
+pub struct ExecScratch {
+    pub walk: Walk,
+    pub bytes: [u8; 28 << 10],
+}
+
+/// Room to build a record with one path in.
+#[repr(C, align(8))]
+pub struct PathScratch {
+    pub walk: Walk,
+    pub bytes: [u8; 8448],
+}
+
+#[map]
+pub static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Indexed by lane less [`Lane::Mapping`].
+#[map]
+pub static PATH_SCRATCH: PerCpuArray<PathScratch> = PerCpuArray::with_max_entries(8, 0);
+
+/// What an operation was asked to do, until its success is known: keyed by pid_tgid.
+#[map]
+pub static PENDING: LruHashMap<u64, Pending> = LruHashMap::with_max_entries(1024, 0);
+
+/// Addresses of kernel objects, valid for as long as the system call that put them here runs.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pending {
+    /// The dentry that says that the operation is the one meant (overlayfs repeats it on its layers).
+    pub dentry: u64,
+    /// The mount that the path is in.
+    pub vfsmount: u64,
+}
+
+/// The script on its way to exec, keyed by pid_tgid.
+#[map]
+pub static SCRIPTS: LruHashMap<u64, zastava_common::abi::FileIdentity> =
+    LruHashMap::with_max_entries(1024, 0);

@@ -1,0 +1,149 @@
+//! The tier table: what attaches where, what it gives, and what is lost without it.
+//!
+//! All knowledge of kernel differences stands here. Nothing is chosen by version: a hook is tried, and what the
+//! kernel says is the reason that `doctor` shows.
+
+use zastava_common::abi::Tier;
+
+/// What a hook tells, in words for people.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Gives {
+    Exec,
+    Exit,
+    Listen,
+    Cgroups,
+    ScriptIdentity,
+    Mappings,
+    Protect,
+    FileClose,
+    FileRename,
+    FileLink,
+    FileChmod,
+}
+
+impl Gives {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Exit => "exit",
+            Self::Listen => "listen",
+            Self::Cgroups => "cgroups",
+            Self::ScriptIdentity => "script identity",
+            Self::Mappings => "executable mappings",
+            Self::Protect => "mprotect to executable",
+            Self::FileClose => "files created or written",
+            Self::FileRename => "files renamed into place",
+            Self::FileLink => "files linked into place",
+            Self::FileChmod => "chmod to executable",
+        }
+    }
+}
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Attach {
+    /// Minimum kernel 4.17.
+    RawTracepoint(&'static str),
+    /// Needs BTF and BPF trampolines: x86-64 5.5, arm64 6.0.
+    Fentry(&'static str),
+    Fexit(&'static str),
+    /// Needs `CONFIG_KPROBES`.
+    Kprobe(&'static str),
+    Kretprobe(&'static str),
+}
+
+impl Attach {
+    /// Kind and place, for people.
+    pub fn describe(self) -> String {
+        let (kind, place) = match self {
+            Self::RawTracepoint(place) => ("raw_tp", place),
+            Self::Fentry(place) => ("fentry", place),
+            Self::Fexit(place) => ("fexit", place),
+            Self::Kprobe(place) => ("kprobe", place),
+            Self::Kretprobe(place) => ("kretprobe", place),
+        };
+        format!("{kind}/{place}")
+    }
+}
+
+/// One program and its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    pub program: &'static str,
+    pub attach: Attach,
+    pub gives: Gives,
+    /// Without it the tier is refused; the others degrade it.
+    pub required: bool,
+}
+
+const fn hook(program: &'static str, attach: Attach, gives: Gives, required: bool) -> Hook {
+    Hook { program, attach, gives, required }
+}
+
+/// Tracepoints that every BPF tier uses: stable since 4.17 and cheap.
+const BASE: &[Hook] = &[
+    hook("exec", Attach::RawTracepoint("sched_process_exec"), Gives::Exec, true),
+    hook("exit", Attach::RawTracepoint("sched_process_exit"), Gives::Exit, true),
+    hook("cgroup_mkdir", Attach::RawTracepoint("cgroup_mkdir"), Gives::Cgroups, false),
+    hook("cgroup_rmdir", Attach::RawTracepoint("cgroup_rmdir"), Gives::Cgroups, false),
+    hook("listen", Attach::RawTracepoint("inet_sock_set_state"), Gives::Listen, false),
+];
+
+/// The hook most likely to be refused comes first: a refusal then costs one program load.
+const TRAMPOLINE: &[Hook] = &[
+    hook("mapping_fentry", Attach::Fentry("security_mmap_file"), Gives::Mappings, true),
+    hook("close_fentry", Attach::Fentry("locks_remove_file"), Gives::FileClose, true),
+    hook("script_fentry", Attach::Fentry("security_bprm_check"), Gives::ScriptIdentity, false),
+    hook("protect_fentry", Attach::Fentry("security_file_mprotect"), Gives::Protect, false),
+    // security_path_*: CONFIG_SECURITY_PATH, which AppArmor, TOMOYO and Landlock select.
+    hook("rename_begin_fentry", Attach::Fentry("security_path_rename"), Gives::FileRename, false),
+    hook("rename_fentry", Attach::Fentry("d_move"), Gives::FileRename, false),
+    hook("link_begin_fentry", Attach::Fentry("security_path_link"), Gives::FileLink, false),
+    hook("link_fentry", Attach::Fentry("d_instantiate"), Gives::FileLink, false),
+    hook("chmod_fexit", Attach::Fexit("chmod_common"), Gives::FileChmod, false),
+];
+
+const KPROBE: &[Hook] = &[
+    hook("mapping_kprobe", Attach::Kprobe("security_mmap_file"), Gives::Mappings, true),
+    hook("close_kprobe", Attach::Kprobe("locks_remove_file"), Gives::FileClose, true),
+    hook("script_kprobe", Attach::Kprobe("security_bprm_check"), Gives::ScriptIdentity, false),
+    hook("protect_kprobe", Attach::Kprobe("security_file_mprotect"), Gives::Protect, false),
+    hook("rename_begin_kprobe", Attach::Kprobe("security_path_rename"), Gives::FileRename, false),
+    hook("rename_kprobe", Attach::Kprobe("d_move"), Gives::FileRename, false),
+    hook("link_begin_kprobe", Attach::Kprobe("security_path_link"), Gives::FileLink, false),
+    hook("link_kprobe", Attach::Kprobe("d_instantiate"), Gives::FileLink, false),
+    hook("chmod_begin_kprobe", Attach::Kprobe("chmod_common"), Gives::FileChmod, false),
+    hook("chmod_kretprobe", Attach::Kretprobe("chmod_common"), Gives::FileChmod, false),
+];
+
+/// The BPF hooks of a tier.
+pub fn hooks(tier: Tier) -> impl Iterator<Item = &'static Hook> {
+    let (own, base): (&[Hook], &[Hook]) = match tier {
+        Tier::Trampoline => (TRAMPOLINE, BASE),
+        Tier::Kprobe => (KPROBE, BASE),
+        Tier::Tracepoint => (&[], BASE),
+        Tier::Sideband => (&[], &[]),
+    };
+    own.iter().chain(base)
+}
+
+/// What a tier cannot see by nature; shown by `doctor` and in the documentation.
+pub const fn blind_spots(tier: Tier) -> &'static [&'static str] {
+    match tier {
+        Tier::Trampoline | Tier::Kprobe => &[],
+        Tier::Tracepoint => &[
+            "mprotect to executable: perf reports new mappings only",
+            "a script's inode: scripts are identified by path",
+            "file changes come from fanotify: no cgroup of their own, no change inside a mount that fanotify cannot mark",
+            "a memfd or deleted library that is unmapped before it is read",
+        ],
+        Tier::Sideband => &[
+            "exit codes, arguments, working directory and listen: perf does not carry them",
+            "mprotect to executable: perf reports new mappings only",
+            "a script's name: perf reports its interpreter",
+            "file changes come from fanotify: no cgroup of their own, no change inside a mount that fanotify cannot mark",
+            "a program or memfd that is gone before it is read",
+            "cgroups: read from /proc while the process lives",
+        ],
+    }
+}

@@ -1,0 +1,211 @@
+//! Loads the kernel programs and attaches one tier's hooks. Nothing is pinned: when the sensor dies, by whatever
+//! signal, the kernel detaches everything.
+
+use std::os::fd::AsFd as _;
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
+};
+use zastava_common::abi::{Layout, LossKey, LossValue, RecordKind, Settings, Tier};
+use zerocopy::IntoBytes as _;
+
+use super::{
+    hooks::{Attach, Gives, Hook, hooks},
+    object,
+};
+
+/// Sizes from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Bytes, powers of two.
+    pub process_ring: u32,
+    pub files_ring: u32,
+    pub seen_entries: u32,
+    pub loss_entries: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("built without kernel programs; run `cargo xtask build-ebpf` and build the sensor again")]
+    NoObject,
+    #[error("cannot load the kernel programs' maps: {0}; needs CAP_BPF and CAP_PERFMON, or root")]
+    Object(String),
+    #[error("{hook}: {reason}")]
+    Hook { hook: String, reason: String },
+    #[error("the kernel programs and the sensor were built from different sources: no {0}")]
+    Mismatch(&'static str),
+}
+
+/// A hook that the kernel refused, with its words.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    pub gives: Gives,
+    pub hook: String,
+    pub reason: String,
+}
+
+/// One tier, loaded and attached. Dropping it detaches.
+#[derive(Debug)]
+pub struct Attached {
+    pub tier: Tier,
+    pub missing: Vec<Missing>,
+    ebpf: Ebpf,
+}
+
+/// Both rings and the ledger, taken out for the reader.
+pub struct Maps {
+    pub process: RingBuf<MapData>,
+    pub files: RingBuf<MapData>,
+    pub loss: HashMap<MapData, LossKeyPod, LossValuePod>,
+    pub failures: PerCpuArray<MapData, u64>,
+}
+
+/// A [`LossKey`] as aya wants it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct LossKeyPod(pub LossKey);
+/// A [`LossValue`] as aya wants it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct LossValuePod(pub LossValue);
+
+// SAFETY: plain integers without padding (zerocopy proves it), valid for any bit pattern.
+unsafe impl aya::Pod for LossKeyPod {}
+// SAFETY: as above.
+unsafe impl aya::Pod for LossValuePod {}
+
+/// Loads `tier` and attaches its hooks; `Err` when a required one is refused.
+pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
+    let object = object::for_this_kernel();
+    if object.is_empty() {
+        return Err(LoadError::NoObject);
+    }
+    let settings = Settings {
+        own_tgid: std::process::id(),
+        tier: tier as u32,
+        process_watermark: sizes.process_ring / 4,
+        files_watermark: sizes.files_ring / 4,
+    };
+    let btf = match tier {
+        Tier::Trampoline => Some(Btf::from_sys_fs().map_err(|error| LoadError::Object(chain(&error)))?),
+        Tier::Kprobe | Tier::Tracepoint | Tier::Sideband => None,
+    };
+    let mut ebpf = EbpfLoader::new()
+        .btf(btf.as_ref())
+        .override_global("LAYOUT", layout.as_bytes(), true)
+        .override_global("SETTINGS", settings.as_bytes(), true)
+        .map_max_entries("PROCESS_RING", sizes.process_ring)
+        .map_max_entries("FILES_RING", sizes.files_ring)
+        .map_max_entries("SEEN", sizes.seen_entries)
+        .map_max_entries("LOSS", sizes.loss_entries)
+        .load(object)
+        .map_err(|error| LoadError::Object(chain(&error)))?;
+    let mut missing = Vec::new();
+    for hook in hooks(tier) {
+        if let Err(reason) = attach_one(&mut ebpf, hook, btf.as_ref()) {
+            if hook.required {
+                return Err(LoadError::Hook { hook: hook.attach.describe(), reason });
+            }
+            missing.push(Missing { gives: hook.gives, hook: hook.attach.describe(), reason });
+        }
+    }
+    Ok(Attached { tier, missing, ebpf })
+}
+
+fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: Option<&Btf>) -> Result<(), String> {
+    let program = ebpf.program_mut(hook.program).ok_or_else(|| format!("no program {}", hook.program))?;
+    let result = match (hook.attach, btf) {
+        (Attach::RawTracepoint(place), _) => load_raw_tracepoint(program, place),
+        (Attach::Fentry(place), Some(btf)) => load_fentry(program, place, btf),
+        (Attach::Fexit(place), Some(btf)) => load_fexit(program, place, btf),
+        (Attach::Kprobe(place) | Attach::Kretprobe(place), _) => load_kprobe(program, place),
+        (Attach::Fentry(_) | Attach::Fexit(_), None) => return Err("needs the kernel's BTF".to_owned()),
+    };
+    result.map_err(|error| explain(&error))
+}
+
+fn load_raw_tracepoint(program: &mut Program, place: &str) -> Result<(), ProgramError> {
+    let program: &mut RawTracePoint = program.try_into()?;
+    program.load()?;
+    program.attach(place).map(drop)
+}
+
+fn load_fentry(program: &mut Program, place: &str, btf: &Btf) -> Result<(), ProgramError> {
+    let program: &mut FEntry = program.try_into()?;
+    program.load(place, btf)?;
+    program.attach().map(drop)
+}
+
+fn load_fexit(program: &mut Program, place: &str, btf: &Btf) -> Result<(), ProgramError> {
+    let program: &mut FExit = program.try_into()?;
+    program.load(place, btf)?;
+    program.attach().map(drop)
+}
+
+fn load_kprobe(program: &mut Program, place: &str) -> Result<(), ProgramError> {
+    let program: &mut KProbe = program.try_into()?;
+    program.load()?;
+    program.attach(place, 0).map(drop)
+}
+
+impl Attached {
+    /// Names of the attached programs and what the kernel knows of each.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        hooks(self.tier).filter_map(|hook| {
+            let program = self.ebpf.program(hook.program)?;
+            let misses =
+                program.fd().ok().and_then(|fd| super::sys::bpf::recursion_misses(fd.as_fd())).unwrap_or(0);
+            Some((hook.program, misses))
+        })
+    }
+
+    /// Takes the rings and the ledger out, with the ledger's overflow rows in place.
+    pub fn take_maps(&mut self) -> Result<Maps, LoadError> {
+        fn take<T: TryFrom<aya::maps::Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
+            ebpf.take_map(name).and_then(|map| T::try_from(map).ok()).ok_or(LoadError::Mismatch(name))
+        }
+        let mut loss: HashMap<MapData, LossKeyPod, LossValuePod> = take(&mut self.ebpf, "LOSS")?;
+        for kind in RecordKind::ALL {
+            let key = LossKeyPod(LossKey { cgroup_id: 0, kind: kind as u32, reserved: 0 });
+            loss.insert(key, LossValuePod(LossValue::default()), 0)
+                .map_err(|error| LoadError::Object(chain(&error)))?;
+        }
+        Ok(Maps {
+            process: take(&mut self.ebpf, "PROCESS_RING")?,
+            files: take(&mut self.ebpf, "FILES_RING")?,
+            loss,
+            failures: take(&mut self.ebpf, "FAILURES")?,
+        })
+    }
+}
+
+/// The last lines of the verifier's words, or the error and its causes.
+fn explain(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        let log = verifier_log.to_string();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+        // The line before the statistics says what was refused.
+        let last = lines
+            .iter()
+            .rev()
+            .find(|line| !line.starts_with("processed ") && !line.starts_with("verification time"));
+        return match last {
+            Some(last) => format!("{io_error}: {last}"),
+            None => io_error.to_string(),
+        };
+    }
+    chain(error)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
