@@ -6,5 +6,6 @@ pub mod hooks;
 pub mod layout;
 pub mod load;
 mod object;
+pub mod perf;
 pub mod record;
 pub mod sys;

@@ -1,1 +1,5 @@
+//! System calls that no library of ours wraps, each with the least that is needed of it.
+
 pub mod bpf;
+pub mod perf;
+pub mod stat;

@@ -1,0 +1,36 @@
+//! Records of all CPUs in the order of their times.
+
+use super::reader::PerfReader;
+use super::record::Record;
+
+/// A record is visible at the latest this long after its time (it is stamped before it is written).
+pub(super) const SETTLE_NS: u64 = 1_000_000;
+
+/// Holds back the newest millisecond of a read, since another CPU may still write into it.
+#[derive(Debug, Default)]
+pub struct InOrder {
+    /// Bounded by the rings: each [`InOrder::read`] takes at most all of them once and lets all older records go.
+    held: Vec<Record<'static>>,
+}
+
+impl InOrder {
+    /// Reads and hands on everything older than a millisecond. Call again soon: what is held waits for the next call.
+    pub fn read(&mut self, reader: &mut PerfReader, sink: impl FnMut(Record<'static>)) {
+        let settled = boot_ns().saturating_sub(SETTLE_NS);
+        reader.read(|record| self.held.push(record.into_owned()));
+        self.release(settled, sink);
+    }
+
+    /// Hands on all that is held up to `settled` (boot time, nanoseconds); at the end of all reading `u64::MAX`.
+    pub fn release(&mut self, settled: u64, sink: impl FnMut(Record<'static>)) {
+        self.held.sort_by_key(|record| record.time);
+        let ready = self.held.partition_point(|record| record.time <= settled);
+        self.held.drain(..ready).for_each(sink);
+    }
+}
+
+/// `CLOCK_BOOTTIME` now.
+pub(super) fn boot_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}

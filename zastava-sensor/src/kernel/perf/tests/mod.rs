@@ -1,0 +1,3 @@
+mod assemble;
+mod decode;
+mod host;
