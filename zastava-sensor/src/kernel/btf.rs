@@ -173,7 +173,7 @@ impl Btf {
             let found = self.type_by_id(id)?;
             match found.kind {
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
-                    id = found.target
+                    id = found.target;
                 }
                 _ => return Some(found),
             }

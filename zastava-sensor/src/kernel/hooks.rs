@@ -19,6 +19,8 @@ pub enum Gives {
     FileRename,
     FileLink,
     FileChmod,
+    /// perf's, not a program's.
+    BuildIds,
 }
 
 impl Gives {
@@ -35,6 +37,7 @@ impl Gives {
             Self::FileRename => "files renamed into place",
             Self::FileLink => "files linked into place",
             Self::FileChmod => "chmod to executable",
+            Self::BuildIds => "build-ids read by the kernel",
         }
     }
 }
@@ -132,14 +135,12 @@ pub const fn blind_spots(tier: Tier) -> &'static [&'static str] {
     match tier {
         Tier::Trampoline | Tier::Kprobe => &[],
         Tier::Tracepoint => &[
-            "mprotect to executable: perf reports new mappings only",
             "a script's inode: scripts are identified by path",
             "file changes come from fanotify: no cgroup of their own, no change inside a mount that fanotify cannot mark",
             "a memfd or deleted library that is unmapped before it is read",
         ],
         Tier::Sideband => &[
             "exit codes, arguments, working directory and listen: perf does not carry them",
-            "mprotect to executable: perf reports new mappings only",
             "a script's name: perf reports its interpreter",
             "file changes come from fanotify: no cgroup of their own, no change inside a mount that fanotify cannot mark",
             "a program or memfd that is gone before it is read",

@@ -59,7 +59,6 @@ pub struct Maps {
     pub process: RingBuf<MapData>,
     pub files: RingBuf<MapData>,
     pub loss: HashMap<MapData, LossKeyPod, LossValuePod>,
-    pub failures: PerCpuArray<MapData, u64>,
 }
 
 /// A [`LossKey`] as aya wants it.
@@ -161,6 +160,14 @@ impl Attached {
         })
     }
 
+    /// Reads of kernel memory that failed, all CPUs and causes.
+    pub fn read_failures(&self) -> u64 {
+        let Some(Ok(failures)) = self.ebpf.map("FAILURES").map(PerCpuArray::<_, u64>::try_from) else {
+            return 0;
+        };
+        failures.iter().filter_map(Result::ok).flat_map(|cpus| cpus.to_vec()).sum()
+    }
+
     /// Takes the rings and the ledger out, with the ledger's overflow rows in place.
     pub fn take_maps(&mut self) -> Result<Maps, LoadError> {
         fn take<T: TryFrom<aya::maps::Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
@@ -176,7 +183,6 @@ impl Attached {
             process: take(&mut self.ebpf, "PROCESS_RING")?,
             files: take(&mut self.ebpf, "FILES_RING")?,
             loss,
-            failures: take(&mut self.ebpf, "FAILURES")?,
         })
     }
 }
