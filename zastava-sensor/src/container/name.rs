@@ -1,0 +1,109 @@
+//! A cgroup's path to the container that it belongs to.
+//!
+//! # Which of several names counts
+//!
+//! The **outermost** component that has a runtime's form is the container. What stands above it was made by the
+//! host; what stands below it can be made by any process in the container that may write to its cgroups (Docker in
+//! Docker, kind, nested systemd do so rightly). From the path alone a kind node's pod and a made-up name look the
+//! same, and a process must not be able to put on another container's name; so an inner name is reported beside
+//! the identity ([`ContainerId::nested_claim`], the innermost), never in its place. To observe the pods of a kind
+//! cluster, its node containers are the containers; what they claim is there for whoever trusts them.
+//!
+//! A component that resembles a runtime's but holds no whole id, or names a container of a kind we do not know,
+//! ends the search for the same reason: what is below it could be made up.
+
+mod component;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use component::{Component, pod_uid};
+
+use super::reason;
+use crate::observation::{ContainerId, Place};
+
+/// Where the processes of a cgroup are, by its path from the root of its hierarchy (v1 or v2).
+pub fn place(path: &[u8]) -> Place {
+    let mut walked = Walk::new(path);
+    let mut parent: &[u8] = b"";
+    let mut below_kubepods = false;
+    let owned_by_user = walked.first() == b"user.slice";
+    while let Some((name, end)) = walked.next() {
+        match Component::of(name, parent, owned_by_user) {
+            Component::Container { id, runtime, slice } => {
+                let pod = slice.or(below_kubepods.then_some(parent)).and_then(pod_uid);
+                return Place::Container(Arc::new(ContainerId {
+                    id: ascii(id),
+                    runtime,
+                    pod_uid: pod,
+                    cgroup: String::from_utf8_lossy(&path[..end]).into_owned(),
+                    nested_claim: claim(walked, name),
+                }));
+            }
+            Component::Monitor => return Place::Host,
+            Component::Malformed => return Place::Unknown(reason::ID_MALFORMED),
+            Component::OtherKind => return Place::Unknown(reason::OTHER_KIND),
+            Component::Outside => return Place::Unknown(reason::OUTSIDE_NAMESPACE),
+            Component::Kubepods => below_kubepods = true,
+            Component::Plain => {}
+        }
+        parent = name;
+    }
+    match Walk::new(path).first() {
+        b"" => Place::Host,
+        _ if below_kubepods => Place::Unknown(reason::POD_LEVEL),
+        first if is_systemd_unit(first) => Place::Host,
+        _ => Place::Unknown(reason::FORM_UNKNOWN),
+    }
+}
+
+/// The innermost container's name below another container.
+fn claim(below: Walk<'_>, container: &[u8]) -> Option<String> {
+    let mut parent = container;
+    let mut innermost = None;
+    for (name, _) in below {
+        if let Component::Container { id, .. } = Component::of(name, parent, false) {
+            innermost = Some(id);
+        }
+        parent = name;
+    }
+    innermost.map(ascii)
+}
+
+fn is_systemd_unit(name: &[u8]) -> bool {
+    [&b".slice"[..], b".scope", b".service"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// Of bytes known to be ASCII.
+fn ascii(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// The components of a path, each with the offset of its end.
+struct Walk<'a> {
+    path: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(path: &'a [u8]) -> Self {
+        Self { path, at: 0 }
+    }
+
+    fn first(&self) -> &'a [u8] {
+        Self { ..*self }.next().map_or(b"", |(name, _)| name)
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (&'a [u8], usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.path[self.at..];
+        let start = self.at + rest.iter().position(|byte| *byte != b'/')?;
+        let length = self.path[start..].iter().position(|byte| *byte == b'/');
+        self.at = length.map_or(self.path.len(), |length| start + length);
+        Some((&self.path[start..self.at], self.at))
+    }
+}
