@@ -1,10 +1,14 @@
 //! Where: cgroup to container.
 //!
-//! [`name`] reads a container's id out of the name that its runtime gave the cgroup; [`CgroupInventory`] remembers
+//! [`place`] reads a container's id out of the name that its runtime gave the cgroup; [`CgroupInventory`] remembers
 //! which cgroup id has which name, so that a record costs one lookup.
 #![forbid(unsafe_code)]
 
+mod inventory;
+mod legacy;
 mod name;
 pub mod reason;
+mod walk;
 
+pub use inventory::{CgroupInventory, Counts, DEFAULT_CAPACITY};
 pub use name::place;

@@ -1,4 +1,5 @@
 //! Who: live processes, their ancestry, the start-up scan.
 #![forbid(unsafe_code)]
 
+mod identity;
 pub mod proc;

@@ -24,6 +24,15 @@ pub enum MountError {
     NotFound { tried: usize },
 }
 
+/// Mount points of the v1 hierarchies, as the sensor sees them; none where it cannot look.
+pub fn v1_mounts() -> Vec<PathBuf> {
+    let bytes = super::read_capped(Path::new("/proc/self/mountinfo"), mountinfo::LIMIT).unwrap_or_default();
+    mountinfo::mounts(&bytes)
+        .filter(|mount| mount.fs_type == b"cgroup" && mount.root == b"/")
+        .map(|mount| Path::new("/").join(relative(&mountinfo::unescape(mount.point))))
+        .collect()
+}
+
 /// A cgroup2 mount whose root directory is the host's root cgroup.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Cgroupfs {

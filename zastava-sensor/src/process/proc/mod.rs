@@ -3,6 +3,7 @@
 //! The bytes come from the kernel, but names in them (comm, paths, cgroups) are chosen by whoever runs in a
 //! container: every parser takes a slice, is bounded by it and answers with an error or `None`, never a panic.
 
+pub mod allowance;
 pub mod cgroup;
 pub mod cgroupfs;
 pub mod cmdline;
