@@ -1,5 +1,7 @@
 //! Records of all CPUs in the order of their times.
 
+use crate::kernel::sys::clock::boot_ns;
+
 use super::reader::PerfReader;
 use super::record::Record;
 
@@ -27,10 +29,4 @@ impl InOrder {
         let ready = self.held.partition_point(|record| record.time <= settled);
         self.held.drain(..ready).for_each(sink);
     }
-}
-
-/// `CLOCK_BOOTTIME` now.
-pub(super) fn boot_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::kernel::sys::clock::boot_ns;
 use crate::kernel::sys::perf::{Attr, event_id, flag, open_on_cpu, share_ring};
 
 use super::pair::Pairing;
@@ -153,7 +154,7 @@ impl PerfReader {
     pub fn read(&mut self, mut sink: impl FnMut(Record<'_>)) {
         let Self { lanes, scratch, counters, .. } = self;
         for Lane { ring, second } in lanes {
-            let started = super::order::boot_ns();
+            let started = boot_ns();
             let inode_event = second.as_ref().map(|second| second.id);
             let sound = ring.read(scratch, |bytes| match decode(bytes, inode_event) {
                 Ok(record) => {

@@ -1,0 +1,4 @@
+mod decode;
+mod host;
+mod judge;
+mod mounts;
