@@ -141,6 +141,23 @@ fn a_nameless_file_that_is_linked_into_place_is_told_by_its_name() {
 }
 
 #[test]
+fn a_file_created_by_io_uring_is_told() {
+    let Some(mut bench) = Bench::below("/var/tmp") else { return };
+    let mut file = match super::uring::create(&bench.path("ring")) {
+        Ok(file) => file,
+        Err(error) => {
+            println!("skipped: io_uring answers {error}");
+            let errno = error.raw_os_error();
+            assert!(matches!(errno, Some(libc::ENOSYS | libc::EPERM)), "{error}");
+            return;
+        }
+    };
+    file.write_all(b"\x7fELF").unwrap();
+    drop(file);
+    assert_eq!(bench.summary(), [told(FileOp::Create, "ring")]);
+}
+
+#[test]
 fn the_identity_is_that_of_the_file() {
     let Some(mut bench) = Bench::below("/var/tmp") else { return };
     fs::write(bench.path("a"), "#!/bin/sh\n").unwrap();

@@ -2,3 +2,4 @@ mod decode;
 mod host;
 mod judge;
 mod mounts;
+mod uring;
