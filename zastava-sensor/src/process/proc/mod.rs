@@ -57,6 +57,12 @@ impl ProcRoot {
     }
 }
 
+/// The processes that exist, as far as the directory tells: any may be gone by now.
+pub fn processes(root: &ProcRoot) -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir(root.path()).into_iter().flatten().flatten();
+    entries.filter_map(|entry| number(entry.file_name().as_encoded_bytes()))
+}
+
 fn read_capped(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // usize is 64 bits wide wherever BPF is; a narrower one loses nothing here.
