@@ -84,18 +84,8 @@ impl Task {
     }
 
     #[inline(always)]
-    pub fn tgid(self) -> Option<u32> {
-        read(self.0, offset!(task_tgid))
-    }
-
-    #[inline(always)]
     pub fn group_leader(self) -> Option<Self> {
         pointer(self.0, offset!(task_group_leader)).map(Self)
-    }
-
-    #[inline(always)]
-    pub fn real_parent(self) -> Option<Self> {
-        pointer(self.0, offset!(task_real_parent)).map(Self)
     }
 
     /// Start of this thread; of the process when asked of the group leader.
@@ -104,16 +94,12 @@ impl Task {
         read(self.0, offset!(task_start_boottime))
     }
 
+    /// Inode number of the mount namespace; 0 where there is none (any more).
     #[inline(always)]
-    pub fn comm(self) -> Option<[u8; 16]> {
-        read(self.0, offset!(task_comm))
-    }
-
-    #[inline(always)]
-    pub fn mnt_ns(self) -> Option<u32> {
-        let nsproxy = pointer(self.0, offset!(task_nsproxy))?;
-        let mnt_ns = pointer(nsproxy, offset!(nsproxy_mnt_ns))?;
-        read(mnt_ns, offset!(mnt_namespace_inum))
+    pub fn mnt_ns(self) -> u32 {
+        let nsproxy = value::<u64>(self.0, offset!(task_nsproxy));
+        let mnt_ns = value::<u64>(nsproxy, offset!(nsproxy_mnt_ns));
+        value(mnt_ns, offset!(mnt_namespace_inum))
     }
 
     #[inline(always)]
@@ -265,34 +251,38 @@ impl Inode {
         None
     }
 
-    /// Everything that says which file it is.
+    /// Writes everything that says which file it is; of an overlay's file, of the real one below.
     #[inline(always)]
-    pub fn identity(self) -> Option<FileIdentity> {
+    pub fn identify(self, to: *mut FileIdentity) -> Option<()> {
         let (real, flags) = self.real();
-        real.identity_of_real(flags)
+        real.identify_real(flags, to)
     }
 
+    /// As [`Self::identify`], for what [`Self::real`] gave. Straight into the record: BPF stacks are small.
     #[inline(always)]
-    pub fn identity_of_real(self, flags: u32) -> Option<FileIdentity> {
+    pub fn identify_real(self, flags: u32, to: *mut FileIdentity) -> Option<()> {
         let sb = pointer(self.0, offset!(inode_i_sb))?;
-        Some(FileIdentity {
-            ino: self.ino()?,
-            dev: read(sb, offset!(super_block_s_dev))?,
-            generation: self.generation()?,
-            size: read(self.0, offset!(inode_i_size))?,
-            mtime_ns: nanoseconds(
-                read(self.0, offset!(inode_mtime_sec))?,
-                read(self.0, offset!(inode_mtime_nsec))?,
-            ),
-            ctime_ns: nanoseconds(
-                read(self.0, offset!(inode_ctime_sec))?,
-                read(self.0, offset!(inode_ctime_nsec))?,
-            ),
-            fs_magic: read(sb, offset!(super_block_s_magic))?,
-            nlink: read(self.0, offset!(inode_i_nlink))?,
-            mode: u32::from(self.mode()?),
-            flags,
-        })
+        let ino = self.ino().filter(|ino| *ino != 0)?;
+        // SAFETY: callers pass a place in scratch memory. The remaining reads are of the same two objects.
+        unsafe {
+            (*to).ino = ino;
+            (*to).dev = value(sb, offset!(super_block_s_dev));
+            (*to).generation = value(self.0, offset!(inode_i_generation));
+            (*to).size = value(self.0, offset!(inode_i_size));
+            (*to).mtime_ns = nanoseconds(
+                value(self.0, offset!(inode_mtime_sec)),
+                value(self.0, offset!(inode_mtime_nsec)),
+            );
+            (*to).ctime_ns = nanoseconds(
+                value(self.0, offset!(inode_ctime_sec)),
+                value(self.0, offset!(inode_ctime_nsec)),
+            );
+            (*to).fs_magic = value(sb, offset!(super_block_s_magic));
+            (*to).nlink = value(self.0, offset!(inode_i_nlink));
+            (*to).mode = u32::from(value::<u16>(self.0, offset!(inode_i_mode)));
+            (*to).flags = flags;
+        }
+        Some(())
     }
 }
 

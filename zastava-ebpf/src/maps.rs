@@ -9,16 +9,15 @@ use zastava_common::abi::{Lane, Layout, LossKey, LossValue, SeenKey, SeenValue, 
 
 /// Where the kernel's fields stand. In `.rodata`: the verifier reads them as constants.
 #[unsafe(no_mangle)]
-static LAYOUT: Layout = Layout::UNKNOWN;
+pub static LAYOUT: Layout = Layout::UNKNOWN;
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings { own_tgid: 0, tier: 0, process_watermark: 0, files_watermark: 0 };
+pub static SETTINGS: Settings = Settings { own_tgid: 0, tier: 0, process_watermark: 0, files_watermark: 0 };
 
-/// A field of [`LAYOUT`], read so that the compiler cannot take today's value for granted.
+/// A field of [`LAYOUT`].
 macro_rules! offset {
     ($field:ident) => {
-        // SAFETY: a valid, aligned static; volatile because user space replaces its bytes before the load.
-        unsafe { core::ptr::read_volatile(&raw const (*$crate::maps::layout()).$field) }
+        $crate::maps::frozen(&$crate::maps::LAYOUT.$field)
     };
 }
 pub(crate) use offset;
@@ -26,20 +25,16 @@ pub(crate) use offset;
 /// A field of [`SETTINGS`].
 macro_rules! setting {
     ($field:ident) => {
-        // SAFETY: as for `offset!`.
-        unsafe { core::ptr::read_volatile(&raw const (*$crate::maps::settings()).$field) }
+        $crate::maps::frozen(&$crate::maps::SETTINGS.$field)
     };
 }
 pub(crate) use setting;
 
+/// Reads a global so that the compiler cannot take its initial value for granted: user space replaces it.
 #[inline(always)]
-pub(crate) fn layout() -> *const Layout {
-    &raw const LAYOUT
-}
-
-#[inline(always)]
-pub(crate) fn settings() -> *const Settings {
-    &raw const SETTINGS
+pub fn frozen(field: &'static u32) -> u32 {
+    // SAFETY: a valid reference.
+    unsafe { core::ptr::read_volatile(field) }
 }
 
 /// Exec, exit, listen and cgroups: a flood of files cannot displace them.

@@ -29,18 +29,9 @@ pub enum Ring {
     Files,
 }
 
-/// Makes a header. Takes the sequence number: from here on the record arrives or is a loss.
+/// Writes a header. Takes the sequence number: from here on the record arrives or is a loss.
 #[inline(always)]
-pub fn header(kind: RecordKind, lane: Lane, leader: Option<Task>) -> RecordHeader {
-    // SAFETY: helpers without arguments.
-    let (pid_tgid, cpu, boot_ns, cgroup_id) = unsafe {
-        (
-            bpf_get_current_pid_tgid(),
-            bpf_get_smp_processor_id(),
-            bpf_ktime_get_boot_ns(),
-            bpf_get_current_cgroup_id(),
-        )
-    };
+pub fn write_header(to: *mut RecordHeader, kind: RecordKind, lane: Lane, leader: Task) {
     let seq = match SEQUENCE.get_ptr_mut(lane as u32) {
         // SAFETY: this CPU's own slot, and no other program uses this lane.
         Some(slot) => unsafe {
@@ -49,26 +40,28 @@ pub fn header(kind: RecordKind, lane: Lane, leader: Option<Task>) -> RecordHeade
         },
         None => 0,
     };
-    RecordHeader {
-        len: 0,
-        kind: kind as u8,
-        tier: setting!(tier) as u8,
-        lane: lane as u8,
-        reserved: 0,
-        cpu,
-        mnt_ns: 0,
-        seq,
-        boot_ns,
-        tgid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
-        start_boot_ns: leader.and_then(Task::start_boottime).unwrap_or(0),
-        cgroup_id,
+    // SAFETY: callers pass a place in scratch memory or on their stack; the helpers take no arguments.
+    unsafe {
+        let pid_tgid = bpf_get_current_pid_tgid();
+        (*to).len = 0;
+        (*to).kind = kind as u8;
+        (*to).tier = setting!(tier) as u8;
+        (*to).lane = lane as u8;
+        (*to).reserved = 0;
+        (*to).cpu = bpf_get_smp_processor_id();
+        (*to).mnt_ns = 0;
+        (*to).seq = seq;
+        (*to).boot_ns = bpf_ktime_get_boot_ns();
+        (*to).tgid = (pid_tgid >> 32) as u32;
+        (*to).tid = pid_tgid as u32;
+        (*to).start_boot_ns = leader.start_boottime().unwrap_or(0);
+        (*to).cgroup_id = bpf_get_current_cgroup_id();
     }
 }
 
-/// Sends `len` bytes at `data`, beginning with `header`.
+/// Sends the `len` bytes of a record that begins with `header`.
 #[inline(always)]
-pub fn send(ring: Ring, header: &RecordHeader, data: *const u8, len: u64) {
+pub fn send(ring: Ring, header: &RecordHeader, len: u64) {
     let (map, watermark): (&RingBuf, u32) = match ring {
         Ring::Process => (&PROCESS_RING, setting!(process_watermark)),
         Ring::Files => (&FILES_RING, setting!(files_watermark)),
@@ -77,7 +70,8 @@ pub fn send(ring: Ring, header: &RecordHeader, data: *const u8, len: u64) {
     // Flags 0: the kernel wakes the reader for the first record after it caught up, and for no other.
     let flags = if waiting >= u64::from(watermark) { u64::from(BPF_RB_FORCE_WAKEUP) } else { 0 };
     // SAFETY: callers pass initialised scratch memory of at least `len` bytes.
-    let bytes = unsafe { core::slice::from_raw_parts(data, len as usize) };
+    let bytes =
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(header).cast::<u8>(), len as usize) };
     if map.output::<[u8]>(bytes, flags).is_err() {
         lost(header);
     }
@@ -142,7 +136,8 @@ pub type PathRecord = Record<{ 8448 - 4096 }>;
 
 impl ExecRecord {
     #[inline(always)]
-    pub fn new(fixed: u64) -> Try<Self> {
+    pub fn new<Body>() -> Try<Self> {
+        let fixed = (size_of::<RecordHeader>() + size_of::<Body>()) as u64;
         let scratch = EXEC_SCRATCH.get_ptr_mut(0).ok_or(Fail::Scratch)?;
         // SAFETY: a field of a live map value.
         Ok(Self { base: unsafe { (&raw mut (*scratch).bytes).cast() }, len: fixed })
@@ -151,32 +146,79 @@ impl ExecRecord {
 
 impl PathRecord {
     #[inline(always)]
-    pub fn new(lane: Lane, fixed: u64) -> Try<Self> {
+    pub fn new<Body>(lane: Lane) -> Try<Self> {
+        let fixed = (size_of::<RecordHeader>() + size_of::<Body>()) as u64;
         let scratch = PATH_SCRATCH.get_ptr_mut(lane as u32 - Lane::Mapping as u32).ok_or(Fail::Scratch)?;
         // SAFETY: a field of a live map value.
         Ok(Self { base: unsafe { (&raw mut (*scratch).bytes).cast() }, len: fixed })
     }
 }
 
+/// Where byte `len` of the record at `base` stands; with `len` past `CAP`, `base` itself.
+///
+/// In assembly so that check and addition stay side by side: verifiers before 5.13 forget the bounds of a number that
+/// the compiler puts on the stack in between.
+#[inline(always)]
+fn at<const CAP: u64>(base: *mut u8, len: u64) -> *mut u8 {
+    let mut to = base;
+    // SAFETY: no memory is touched; the result stays inside the object that `base` points to.
+    unsafe {
+        core::arch::asm!(
+            "if {len} <= {cap} goto +1",
+            "{len} = 0",
+            "{to} += {len}",
+            len = inout(reg) len => _,
+            to = inout(reg) to,
+            cap = const CAP,
+            options(nomem, nostack)
+        );
+    }
+    to
+}
+
+/// `value`, at most `MAX`; see [`at`].
+#[inline(always)]
+fn at_most<const MAX: u64>(value: u64) -> u64 {
+    let mut bounded = value;
+    // SAFETY: registers only.
+    unsafe {
+        core::arch::asm!(
+            "if {0} <= {max} goto +1",
+            "{0} = {max}",
+            inout(reg) bounded,
+            max = const MAX,
+            options(nomem, nostack)
+        );
+    }
+    bounded
+}
+
 impl<const CAP: u64> Record<CAP> {
-    /// The fixed part of type `T` at byte `at`.
+    /// The record's beginning.
     #[inline(always)]
-    pub fn put<T>(&mut self, at: usize, value: T) {
-        // SAFETY: callers pass constant places inside the scratch memory; map values are 8-byte aligned.
-        unsafe { self.base.add(at).cast::<T>().write(value) }
+    pub fn header(&self) -> *mut RecordHeader {
+        self.base.cast()
     }
 
-    /// Sends what was built; writes the header with the length first.
+    /// The fixed part of its kind, in place. Only [`Self::new`]'s caller knows its type.
     #[inline(always)]
-    pub fn send(self, ring: Ring, mut header: RecordHeader) {
+    pub fn body<T>(&self) -> *mut T {
+        // SAFETY: inside the scratch memory, 8-byte aligned as the header's length is a multiple of 8.
+        unsafe { self.base.add(size_of::<RecordHeader>()).cast() }
+    }
+
+    /// Sends what was built.
+    #[inline(always)]
+    pub fn send(self, ring: Ring) {
         let len = self.len;
         if len > CAP {
             return;
         }
-        header.len = len as u32;
-        // SAFETY: the header is the record's beginning.
-        unsafe { self.base.cast::<RecordHeader>().write(header) };
-        send(ring, &header, self.base, len);
+        // SAFETY: the header was written first of all.
+        unsafe {
+            (*self.header()).len = len as u32;
+            send(ring, &*self.header(), at_most::<CAP>(len));
+        }
     }
 
     /// Adds a plain value to the tail.
@@ -185,7 +227,7 @@ impl<const CAP: u64> Record<CAP> {
         let len = self.len;
         if len <= CAP {
             // SAFETY: inside the scratch memory by the check; the tail keeps no alignment.
-            unsafe { self.base.add(len as usize).cast::<T>().write_unaligned(value) };
+            unsafe { at::<CAP>(self.base, len).cast::<T>().write_unaligned(value) };
             self.len = len + size_of::<T>() as u64;
         }
     }
@@ -199,7 +241,7 @@ impl<const CAP: u64> Record<CAP> {
         }
         // SAFETY: at most a page behind `len`, inside the scratch memory.
         let copied = unsafe {
-            bpf_probe_read_kernel_str(self.base.add(len as usize).cast(), MAX_PATH as u32, from as *const _)
+            bpf_probe_read_kernel_str(at::<CAP>(self.base, len).cast(), MAX_PATH as u32, from as *const _)
         };
         if copied <= 1 || copied > MAX_PATH as i64 {
             return 0;
@@ -218,7 +260,11 @@ impl<const CAP: u64> Record<CAP> {
         }
         // SAFETY: at most a page behind `len`, inside the scratch memory.
         let error = unsafe {
-            bpf_probe_read_user(self.base.add(len as usize).cast(), count as u32, from as *const _)
+            bpf_probe_read_user(
+                at::<CAP>(self.base, len).cast(),
+                at_most::<{ MAX_PATH as u64 }>(count) as u32,
+                from as *const _,
+            )
         };
         if error != 0 {
             return 0;
@@ -376,9 +422,9 @@ fn step<const CAP: u64>(walk: *mut Walk) -> u32 {
     }
     // SAFETY: the record begins behind the walk; at most 256 bytes behind `len` are inside its memory.
     let failed = unsafe {
-        let to = walk.add(1).cast::<u8>().add(len as usize);
-        let failed = bpf_probe_read_kernel(to.cast(), name_len as u32, from as *const _);
-        *to.add(name_len as usize) = 0;
+        let to = at::<CAP>(walk.add(1).cast(), len);
+        let failed = bpf_probe_read_kernel(to.cast(), at_most::<NAME_MAX>(name_len) as u32, from as *const _);
+        *at::<NAME_MAX>(to, name_len) = 0;
         failed
     };
     set!(walk.failed = get!(walk.failed) | failed as u32);

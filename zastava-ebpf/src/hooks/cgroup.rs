@@ -1,13 +1,13 @@
 //! Cgroups come and go: the container's name is known before its first exec.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use zastava_common::abi::{CgroupBody, Lane, RecordHeader, RecordKind};
+use zastava_common::abi::{CgroupBody, Lane, RecordKind};
 
 use super::done;
 use crate::{
     kernel::{Fail, Task, Try, pointer, read},
     maps::offset,
-    record::{PathRecord, Ring, header},
+    record::{PathRecord, Ring, write_header},
 };
 
 /// match-proto: `TP_PROTO(struct cgroup *cgrp, const char *path)` (include/trace/events/cgroup.h)
@@ -31,10 +31,15 @@ fn try_cgroup(kind: RecordKind, lane: Lane, cgroup: u64, path: u64) -> Try<()> {
     let root = pointer(cgroup, offset!(cgroup_root)).ok_or(Fail::Cgroup)?;
     let cgroup_id = read(kn, offset!(kernfs_node_id)).ok_or(Fail::Cgroup)?;
     let hierarchy = read(root, offset!(cgroup_root_hierarchy_id)).ok_or(Fail::Cgroup)?;
-    let head = header(kind, lane, Some(leader));
-    let mut record = PathRecord::new(lane, (size_of::<RecordHeader>() + size_of::<CgroupBody>()) as u64)?;
-    let path_len = u32::from(record.append_kernel_str(path));
-    record.put(size_of::<RecordHeader>(), CgroupBody { cgroup_id, hierarchy, path_len });
-    record.send(Ring::Process, head);
+    let mut record = PathRecord::new::<CgroupBody>(lane)?;
+    write_header(record.header(), kind, lane, leader);
+    let body = record.body::<CgroupBody>();
+    // SAFETY: the record's own memory.
+    unsafe {
+        (*body).cgroup_id = cgroup_id;
+        (*body).hierarchy = hierarchy;
+        (*body).path_len = u32::from(record.append_kernel_str(path));
+    }
+    record.send(Ring::Process);
     Ok(())
 }

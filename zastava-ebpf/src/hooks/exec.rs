@@ -6,15 +6,15 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use zastava_common::abi::{
-    Ancestor, ExecBody, FileIdentity, Lane, MAX_ANCESTORS, MAX_ARGV, PathLens, RecordHeader, RecordKind,
-    exec_flag, file_flag,
+    Ancestor, ExecBody, FileIdentity, Lane, MAX_ANCESTORS, MAX_ARGV, PathLens, RecordKind, exec_flag,
+    file_flag,
 };
 
 use super::done;
 use crate::{
-    kernel::{Fail, File, Path, Task, Try, pointer, read},
+    kernel::{Fail, File, Path, Task, Try, pointer, read, value},
     maps::{SCRIPTS, offset},
-    record::{ExecRecord, Ring, header},
+    record::{ExecRecord, Ring, write_header},
 };
 
 /// match-proto: `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
@@ -28,77 +28,55 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn try_exec(task: Task, bprm: u64) -> Try<()> {
     let leader = task.group_leader().ok_or(Fail::Task)?;
-    let mut head = header(RecordKind::Exec, Lane::Exec, Some(leader));
-    head.mnt_ns = task.mnt_ns().unwrap_or(0);
+    let mut record = ExecRecord::new::<ExecBody>()?;
+    let head = record.header();
+    write_header(head, RecordKind::Exec, Lane::Exec, leader);
+    let body = record.body::<ExecBody>();
 
     let file = File(pointer(bprm, offset!(bprm_file)).ok_or(Fail::Bprm)?);
     let path = file.path().ok_or(Fail::File)?;
-    let mut identity = file.inode().and_then(|inode| inode.identity()).ok_or(Fail::Inode)?;
-    if path.is_internal() {
-        identity.flags |= file_flag::INTERNAL_MOUNT;
-    }
-
-    let mut record = ExecRecord::new((size_of::<RecordHeader>() + size_of::<ExecBody>()) as u64)?;
-    let (ancestors, ppid) = append_ancestors(&mut record, leader);
-    let exe = record.append_path(path);
-    let cwd = match task.fs().and_then(|fs| Path::at(fs, offset!(fs_pwd))) {
-        Some(path) => record.append_path(path),
-        None => PathLens { len: 0, components: 0, truncated: 1 },
-    };
-    let filename: u64 = pointer(bprm, offset!(bprm_filename)).unwrap_or(0);
-    let filename_len = record.append_kernel_str(filename);
-    let (argv_len, argv_total) = append_arguments(&mut record, task);
-
-    let mut flags = 0;
-    let mut script = NO_FILE;
-    if pointer(bprm, offset!(bprm_interp)).is_some_and(|interp| interp != filename) {
-        flags |= exec_flag::SCRIPT;
-        let tid = u64::from(head.tid);
-        // SAFETY: copied at once; the entry is this thread's own.
-        if let Some(seen) = unsafe { SCRIPTS.get(&tid) } {
-            script = *seen;
-            flags |= exec_flag::SCRIPT_IDENTITY;
-            let _ = SCRIPTS.remove(&tid);
+    let filename = value::<u64>(bprm, offset!(bprm_filename));
+    let interp = value::<u64>(bprm, offset!(bprm_interp));
+    // SAFETY: the record's own memory; each place is written once.
+    unsafe {
+        (*head).mnt_ns = task.mnt_ns();
+        file.inode().and_then(|inode| inode.identify(&raw mut (*body).file)).ok_or(Fail::Inode)?;
+        if path.is_internal() {
+            (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
+        (*body).image = value(task.0, offset!(task_mm));
+        (*body).comm = value(task.0, offset!(task_comm));
+        let uid_gid = bpf_get_current_uid_gid();
+        (*body).uid = uid_gid as u32;
+        (*body).gid = (uid_gid >> 32) as u32;
+        (*body).argc = value(bprm, offset!(bprm_argc));
+        (*body).flags = 0;
+        if interp != filename {
+            (*body).flags = exec_flag::SCRIPT;
+            let tid = u64::from((*head).tid);
+            if let Some(seen) = SCRIPTS.get(&tid) {
+                (*body).script = *seen;
+                (*body).flags |= exec_flag::SCRIPT_IDENTITY;
+                let _ = SCRIPTS.remove(&tid);
+            }
+        }
+        // The tail, in the order that ExecBody names.
+        let (ancestors, ppid) = append_ancestors(&mut record, leader);
+        (*body).ancestors = ancestors;
+        (*body).ppid = ppid;
+        (*body).exe = record.append_path(path);
+        (*body).cwd = match task.fs().and_then(|fs| Path::at(fs, offset!(fs_pwd))) {
+            Some(path) => record.append_path(path),
+            None => PathLens { len: 0, components: 0, truncated: 1 },
+        };
+        (*body).filename_len = record.append_kernel_str(filename);
+        let (argv_len, argv_total) = append_arguments(&mut record, task);
+        (*body).argv_len = argv_len;
+        (*body).argv_total = argv_total;
     }
-    // SAFETY: a helper without arguments.
-    let uid_gid = unsafe { bpf_get_current_uid_gid() };
-    record.put(
-        size_of::<RecordHeader>(),
-        ExecBody {
-            file: identity,
-            script,
-            image: task.mm().unwrap_or(0),
-            exe,
-            cwd,
-            comm: task.comm().unwrap_or([0; 16]),
-            uid: uid_gid as u32,
-            gid: (uid_gid >> 32) as u32,
-            ppid,
-            flags,
-            filename_len,
-            argv_len,
-            argc: read::<u32>(bprm, offset!(bprm_argc)).unwrap_or(0),
-            argv_total,
-            ancestors,
-        },
-    );
-    record.send(Ring::Process, head);
+    record.send(Ring::Process);
     Ok(())
 }
-
-const NO_FILE: FileIdentity = FileIdentity {
-    ino: 0,
-    dev: 0,
-    generation: 0,
-    size: 0,
-    mtime_ns: 0,
-    ctime_ns: 0,
-    fs_magic: 0,
-    nlink: 0,
-    mode: 0,
-    flags: 0,
-};
 
 /// The processes above, up to init or [`MAX_ANCESTORS`]; returns their number and the parent's pid.
 #[inline(always)]
@@ -107,8 +85,8 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
     let mut count = 0;
     let mut ppid = 0;
     for _ in 0..MAX_ANCESTORS {
-        let Some(parent) = child.real_parent().and_then(Task::group_leader) else { break };
-        let Some(tgid) = parent.tgid() else { break };
+        let parent = Task(value(value(child.0, offset!(task_real_parent)), offset!(task_group_leader)));
+        let tgid = value::<u32>(parent.0, offset!(task_tgid));
         if tgid == 0 {
             break;
         }
@@ -116,10 +94,10 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
             ppid = tgid;
         }
         record.append(Ancestor {
-            start_boot_ns: parent.start_boottime().unwrap_or(0),
+            start_boot_ns: value(parent.0, offset!(task_start_boottime)),
             tgid,
             reserved: 0,
-            comm: parent.comm().unwrap_or([0; 16]),
+            comm: value(parent.0, offset!(task_comm)),
         });
         count += 1;
         child = parent;
@@ -130,11 +108,9 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
 /// The argument text as the new program sees it: bytes in the record and bytes there are.
 #[inline(always)]
 fn append_arguments(record: &mut ExecRecord, task: Task) -> (u16, u32) {
-    let Some(mm) = task.mm() else { return (0, 0) };
-    let (Some(start), Some(end)) = (pointer(mm, offset!(mm_arg_start)), pointer(mm, offset!(mm_arg_end)))
-    else {
-        return (0, 0);
-    };
+    let mm = value::<u64>(task.0, offset!(task_mm));
+    let start = value::<u64>(mm, offset!(mm_arg_start));
+    let end = value::<u64>(mm, offset!(mm_arg_end));
     let total = end.wrapping_sub(start);
     let count = if total > MAX_ARGV as u64 { MAX_ARGV as u64 } else { total };
     (record.append_user(start, count), total as u32)
@@ -165,9 +141,12 @@ fn try_script(bprm: u64) -> Try<()> {
         return Ok(());
     }
     let file = File(pointer(bprm, offset!(bprm_file)).ok_or(Fail::Bprm)?);
-    let identity = file.inode().and_then(|inode| inode.identity()).ok_or(Fail::Inode)?;
-    // SAFETY: a helper without arguments.
-    let tid = unsafe { bpf_get_current_pid_tgid() } & 0xffff_ffff;
-    let _ = SCRIPTS.insert(&tid, &identity, 0);
+    let mut identity = core::mem::MaybeUninit::<FileIdentity>::uninit();
+    file.inode().and_then(|inode| inode.identify(identity.as_mut_ptr())).ok_or(Fail::Inode)?;
+    // SAFETY: a helper without arguments; the identity was written whole.
+    unsafe {
+        let tid = bpf_get_current_pid_tgid() & 0xffff_ffff;
+        let _ = SCRIPTS.insert(&tid, identity.assume_init_ref(), 0);
+    }
     Ok(())
 }

@@ -5,9 +5,9 @@ use zastava_common::abi::{ExitBody, Lane, RecordHeader, RecordKind};
 
 use super::done;
 use crate::{
-    kernel::{Fail, Task, Try, pointer, read},
+    kernel::{Fail, Task, Try, pointer, read, value},
     maps::offset,
-    record::{Ring, header, send},
+    record::{Ring, send, write_header},
 };
 
 /// match-proto: `TP_PROTO(struct task_struct *p, ...)` (include/trace/events/sched.h); called in the exiting
@@ -31,16 +31,17 @@ fn try_exit(task: Task) -> Try<()> {
         return Ok(());
     }
     let leader = task.group_leader().ok_or(Fail::Task)?;
-    let mut record = ExitRecord {
-        header: header(RecordKind::Exit, Lane::Exit, Some(leader)),
-        body: ExitBody {
-            // The leader's code is the process's (kernel/exit.c wait_task_zombie).
-            status: read(leader.0, offset!(task_exit_code)).unwrap_or(0),
-            ppid: leader.real_parent().and_then(Task::tgid).unwrap_or(0),
-            comm: task.comm().unwrap_or([0; 16]),
-        },
-    };
-    record.header.len = size_of::<ExitRecord>() as u32;
-    send(Ring::Process, &record.header, (&raw const record).cast(), size_of::<ExitRecord>() as u64);
+    let mut record = core::mem::MaybeUninit::<ExitRecord>::uninit();
+    let to = record.as_mut_ptr();
+    // SAFETY: every field is written before the record is read.
+    unsafe {
+        write_header(&raw mut (*to).header, RecordKind::Exit, Lane::Exit, leader);
+        (*to).header.len = size_of::<ExitRecord>() as u32;
+        // The leader's code is the process's (kernel/exit.c wait_task_zombie).
+        (*to).body.status = value(leader.0, offset!(task_exit_code));
+        (*to).body.ppid = value(value(leader.0, offset!(task_real_parent)), offset!(task_tgid));
+        (*to).body.comm = value(task.0, offset!(task_comm));
+        send(Ring::Process, &(*to).header, size_of::<ExitRecord>() as u64);
+    }
     Ok(())
 }

@@ -8,13 +8,13 @@ use aya_ebpf::{
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use zastava_common::abi::{FileBody, FileOp, Lane, RecordHeader, RecordKind};
+use zastava_common::abi::{FileBody, FileOp, Lane, RecordKind};
 
 use super::done;
 use crate::{
     kernel::{Fail, File, Inode, Path, Task, Try},
     maps::{PENDING, Pending, setting},
-    record::{PathRecord, Ring, header},
+    record::{PathRecord, Ring, write_header},
 };
 
 /// `FMODE_WRITE`, `FMODE_CREATED` (include/linux/fs.h).
@@ -238,12 +238,18 @@ fn report(lane: Lane, op: FileOp, inode: Inode, path: Path) -> Try<()> {
     }
     let task = Task::current();
     let leader = task.group_leader().ok_or(Fail::Task)?;
-    let file = inode.identity().ok_or(Fail::Inode)?;
-    let mut head = header(RecordKind::File, lane, Some(leader));
-    head.mnt_ns = task.mnt_ns().unwrap_or(0);
-    let mut record = PathRecord::new(lane, (size_of::<RecordHeader>() + size_of::<FileBody>()) as u64)?;
-    let path = record.append_path(path);
-    record.put(size_of::<RecordHeader>(), FileBody { file, path, op: op as u32, reserved: 0 });
-    record.send(Ring::Files, head);
+    let mut record = PathRecord::new::<FileBody>(lane)?;
+    let head = record.header();
+    write_header(head, RecordKind::File, lane, leader);
+    let body = record.body::<FileBody>();
+    // SAFETY: the record's own memory.
+    unsafe {
+        (*head).mnt_ns = task.mnt_ns();
+        inode.identify(&raw mut (*body).file).ok_or(Fail::Inode)?;
+        (*body).op = op as u32;
+        (*body).reserved = 0;
+        (*body).path = record.append_path(path);
+    }
+    record.send(Ring::Files);
     Ok(())
 }

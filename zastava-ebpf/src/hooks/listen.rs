@@ -6,9 +6,9 @@ use zastava_common::abi::{ABSENT, Lane, ListenBody, RecordHeader, RecordKind};
 
 use super::done;
 use crate::{
-    kernel::{Fail, Task, Try, read},
+    kernel::{Fail, Task, Try, read, value},
     maps::offset,
-    record::{Ring, header, send},
+    record::{Ring, send, write_header},
 };
 
 /// `TCP_LISTEN` (include/net/tcp_states.h).
@@ -36,24 +36,23 @@ fn try_listen(sock: u64) -> Try<()> {
     let task = Task::current();
     let leader = task.group_leader().ok_or(Fail::Task)?;
     let family = read::<u16>(sock, offset!(sock_family)).ok_or(Fail::Sock)?;
-    let mut address = [0; 16];
-    if family == AF_INET6 && offset!(sock_v6_rcv_saddr) != ABSENT {
-        address = read(sock, offset!(sock_v6_rcv_saddr)).ok_or(Fail::Sock)?;
-    } else {
-        let v4: [u8; 4] = read(sock, offset!(sock_rcv_saddr)).ok_or(Fail::Sock)?;
-        address[..4].copy_from_slice(&v4);
+    let mut record = core::mem::MaybeUninit::<ListenRecord>::uninit();
+    let to = record.as_mut_ptr();
+    // SAFETY: every field is written before the record is read.
+    unsafe {
+        write_header(&raw mut (*to).header, RecordKind::Listen, Lane::Listen, leader);
+        (*to).header.mnt_ns = task.mnt_ns();
+        (*to).header.len = size_of::<ListenRecord>() as u32;
+        (*to).body.address = [0; 16];
+        if family == AF_INET6 && offset!(sock_v6_rcv_saddr) != ABSENT {
+            (*to).body.address = value(sock, offset!(sock_v6_rcv_saddr));
+        } else {
+            (&raw mut (*to).body.address).cast::<[u8; 4]>().write(value(sock, offset!(sock_rcv_saddr)));
+        }
+        (*to).body.port = value(sock, offset!(sock_num));
+        (*to).body.family = family;
+        (*to).body.protocol = u32::from(value::<u16>(sock, offset!(sock_protocol)));
+        send(Ring::Process, &(*to).header, size_of::<ListenRecord>() as u64);
     }
-    let mut record = ListenRecord {
-        header: header(RecordKind::Listen, Lane::Listen, Some(leader)),
-        body: ListenBody {
-            address,
-            port: read(sock, offset!(sock_num)).ok_or(Fail::Sock)?,
-            family,
-            protocol: u32::from(read::<u16>(sock, offset!(sock_protocol)).ok_or(Fail::Sock)?),
-        },
-    };
-    record.header.mnt_ns = task.mnt_ns().unwrap_or(0);
-    record.header.len = size_of::<ListenRecord>() as u32;
-    send(Ring::Process, &record.header, (&raw const record).cast(), size_of::<ListenRecord>() as u64);
     Ok(())
 }

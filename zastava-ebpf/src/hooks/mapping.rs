@@ -5,13 +5,13 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use zastava_common::abi::{Lane, MappingBody, RecordHeader, RecordKind, SeenKey, SeenValue, file_flag};
+use zastava_common::abi::{Lane, MappingBody, RecordKind, SeenKey, SeenValue, file_flag};
 
 use super::done;
 use crate::{
     kernel::{Fail, File, Task, Try, pointer, read},
     maps::{SEEN, offset},
-    record::{PathRecord, Ring, header, increment},
+    record::{PathRecord, Ring, increment, write_header},
 };
 
 const PROT_EXEC: u64 = 4;
@@ -100,19 +100,23 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
     let _ = SEEN.insert(&key, &SeenValue { count: 1, first_ns: now, last_ns: now }, 0);
 
     let leader = task.group_leader().ok_or(Fail::Task)?;
-    let mut head = header(RecordKind::Mapping, lane, Some(leader));
-    head.mnt_ns = task.mnt_ns().unwrap_or(0);
     let path = file.path().ok_or(Fail::File)?;
-    let mut identity = inode.identity_of_real(flags).ok_or(Fail::Inode)?;
-    if path.is_internal() {
-        identity.flags |= file_flag::INTERNAL_MOUNT;
+    let mut record = PathRecord::new::<MappingBody>(lane)?;
+    let head = record.header();
+    write_header(head, RecordKind::Mapping, lane, leader);
+    let body = record.body::<MappingBody>();
+    // SAFETY: the record's own memory.
+    unsafe {
+        (*head).mnt_ns = task.mnt_ns();
+        inode.identify_real(flags, &raw mut (*body).file).ok_or(Fail::Inode)?;
+        if path.is_internal() {
+            (*body).file.flags |= file_flag::INTERNAL_MOUNT;
+        }
+        (*body).image = mm;
+        (*body).prot = prot as u32;
+        (*body).by_protect = by_protect;
+        (*body).path = record.append_path(path);
     }
-    let mut record = PathRecord::new(lane, (size_of::<RecordHeader>() + size_of::<MappingBody>()) as u64)?;
-    let path = record.append_path(path);
-    record.put(
-        size_of::<RecordHeader>(),
-        MappingBody { file: identity, image: mm, path, prot: prot as u32, by_protect },
-    );
-    record.send(Ring::Files, head);
+    record.send(Ring::Files);
     Ok(())
 }

@@ -187,16 +187,16 @@ impl Attached {
     }
 }
 
-/// The last lines of the verifier's words, or the error and its causes.
+/// How the lines begin that a verifier's log ends with.
+const STATISTICS: [&str; 4] = ["processed ", "verification time", "stack depth", "subprog "];
+
+/// The last line of the verifier's words, or the error and its causes.
 fn explain(error: &ProgramError) -> String {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         let log = verifier_log.to_string();
         let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
         // The line before the statistics says what was refused.
-        let last = lines
-            .iter()
-            .rev()
-            .find(|line| !line.starts_with("processed ") && !line.starts_with("verification time"));
+        let last = lines.iter().rev().find(|line| !STATISTICS.iter().any(|start| line.starts_with(start)));
         return match last {
             Some(last) => format!("{io_error}: {last}"),
             None => io_error.to_string(),

@@ -69,7 +69,9 @@ pub struct Refused {
 }
 
 fn list(refused: &[Refused]) -> String {
-    refused.iter().map(|refused| format!("  {}: {}\n", refused.tier.name(), refused.reason)).collect()
+    let lines: Vec<String> =
+        refused.iter().map(|refused| format!("  {}: {}", refused.tier.name(), refused.reason)).collect();
+    lines.join("\n")
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -204,10 +206,8 @@ impl Source {
         };
         loop {
             let last = stop.asked.load(Ordering::Acquire);
-            if !more && !last {
-                if wait(poll, patience) {
-                    wait(poll, self.flush);
-                }
+            if !more && !last && wait(poll, patience) {
+                wait(poll, self.flush);
             }
             let mut batch = Batch::default();
             more = self.drain(&mut batch.records, last);
@@ -354,7 +354,8 @@ impl Reader {
 
 /// `true` when something woke us, `false` at the end of `patience`.
 fn wait(poll: &OwnedFd, patience: Duration) -> bool {
-    let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+    let patience =
+        Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() };
     let mut events =
         [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 8];
     // A signal is as good a reason to look as any.
