@@ -1,1 +1,48 @@
-fn main() {}
+//! All automation of the project: `cargo xtask --help`.
+
+mod build_ebpf;
+mod places;
+mod run;
+mod setup;
+mod step;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests Zastava.
+///
+/// On a fresh Debian machine with Rust: `cargo xtask run` shows what this machine executes, `cargo xtask test`
+/// runs every test. Both install what is missing and say so before they do.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what building and testing need; a second run finds all in place
+    Setup(setup::Options),
+    /// Compiles the kernel programs into target/bpf
+    BuildEbpf,
+    /// Builds everything and runs the sensor on this machine
+    Run(run::Options),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let result = match command {
+        Command::Setup(options) => setup::run(&options),
+        Command::BuildEbpf => build_ebpf::run(),
+        Command::Run(options) => run::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
