@@ -14,14 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{EventfdFlags, Timespec, epoll, eventfd},
-    time::{ClockId, clock_gettime},
-};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use tokio::sync::mpsc;
 use zastava_common::abi::{LossKey, LossValue, Tier};
 
 use super::{
+    fanotify::{self, FileWatch},
     hooks::Gives,
     layout::{self, LayoutError},
     ledger::KernelLedger,
@@ -30,6 +28,7 @@ use super::{
     record::{KernelRecord, Origin, ProcessKey, What},
     rings::{RingCounters, Rings},
     settle::settle,
+    sys::clock::boot_ns,
 };
 
 /// How often the ledger is read.
@@ -89,6 +88,7 @@ enum OpenError {
 pub struct KernelCounters {
     pub rings: RingCounters,
     pub perf: perf::Counters,
+    pub fanotify: fanotify::Counters,
     /// Programs that were skipped because they were running already: (program, times).
     pub recursion_misses: Vec<(&'static str, u64)>,
     /// Kernel-side reads that failed.
@@ -102,6 +102,7 @@ pub struct Source {
     refused: Vec<Refused>,
     attached: Option<(Attached, Rings, KernelLedger)>,
     perf: Option<Perf>,
+    files: Option<FileWatch>,
     flush: Duration,
 }
 
@@ -158,7 +159,24 @@ impl Source {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { tier, missing, refused: Vec::new(), attached, perf, flush: config.flush })
+        let files = match tier {
+            Tier::Trampoline | Tier::Kprobe => None,
+            Tier::Tracepoint | Tier::Sideband => match FileWatch::open(tier) {
+                Ok(watch) => {
+                    missing.extend(watch.marks().filter_map(unwatched));
+                    Some(watch)
+                }
+                Err(error) => {
+                    missing.push(Missing {
+                        gives: Gives::FileClose,
+                        hook: "fanotify".to_owned(),
+                        reason: error.to_string(),
+                    });
+                    None
+                }
+            },
+        };
+        Ok(Self { tier, missing, refused: Vec::new(), attached, perf, files, flush: config.flush })
     }
 
     pub fn tier(&self) -> Tier {
@@ -230,6 +248,11 @@ impl Source {
         if let Some(perf) = &mut self.perf {
             perf.drain(records, last);
         }
+        if let Some(files) = &mut self.files
+            && let Err(error) = files.read(|record| records.push(record))
+        {
+            tracing::warn!(%error, "File changes cannot be read.");
+        }
         settle(records);
         if let Some(perf) = &mut self.perf {
             perf.give_build_ids(records);
@@ -251,12 +274,19 @@ impl Source {
         if let Some(perf) = &self.perf {
             counters.perf = perf.reader.counters();
         }
+        if let Some(files) = &mut self.files {
+            counters.fanotify = files.counters();
+            if let Err(error) = files.refresh() {
+                tracing::warn!(%error, "New mounts cannot be watched.");
+            }
+        }
         batch.counters = Some(counters);
     }
 
     fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let rings = self.attached.iter().flat_map(|(_, rings, _)| rings.fds());
-        rings.chain(self.perf.iter().flat_map(|perf| perf.reader.fds()))
+        let perf = self.perf.iter().flat_map(|perf| perf.reader.fds());
+        rings.chain(perf).chain(self.files.iter().map(FileWatch::as_fd))
     }
 }
 
@@ -362,6 +392,11 @@ fn wait(poll: &OwnedFd, patience: Duration) -> bool {
     epoll::wait(poll, &mut events[..], Some(&patience)).map_or(true, |count| count > 0)
 }
 
+fn unwatched(mark: &fanotify::Mark) -> Option<Missing> {
+    let reason = mark.watched.err()?.to_string();
+    Some(Missing { gives: Gives::FileClose, hook: format!("fanotify on {}", mark.point.display()), reason })
+}
+
 fn loss(tier: Tier, now: u64, key: LossKey, value: LossValue) -> KernelRecord {
     let origin = Origin {
         tier,
@@ -373,10 +408,4 @@ fn loss(tier: Tier, now: u64, key: LossKey, value: LossValue) -> KernelRecord {
         sequence: None,
     };
     KernelRecord { origin, what: What::Loss { key, value } }
-}
-
-/// `CLOCK_BOOTTIME` now.
-pub fn boot_ns() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

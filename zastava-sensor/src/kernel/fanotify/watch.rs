@@ -34,6 +34,8 @@ pub struct FileWatch {
     magics: Magics,
     counters: Counters,
     buffer: Vec<u8>,
+    /// The mount table at the last look.
+    table: Vec<u8>,
 }
 
 /// What became of one file system.
@@ -110,6 +112,7 @@ impl FileWatch {
             magics: Magics::new(),
             counters: Counters::default(),
             buffer: vec![0; BUFFER],
+            table: Vec::new(),
         };
         watch.refresh()?;
         Ok(watch)
@@ -119,8 +122,10 @@ impl FileWatch {
     /// becomes `POLLPRI`, and on a timer.
     pub fn refresh(&mut self) -> Result<(), FanotifyError> {
         let table = std::fs::read("/proc/self/mountinfo").map_err(FanotifyError::Mounts)?;
-        let table = table.get(..mountinfo::LIMIT).unwrap_or(&table);
-        let (mounts, beyond) = to_watch(table, MOST_FILE_SYSTEMS);
+        if table == self.table {
+            return Ok(());
+        }
+        let (mounts, beyond) = to_watch(table.get(..mountinfo::LIMIT).unwrap_or(&table), MOST_FILE_SYSTEMS);
         self.counters.unwatched = beyond as u64;
         let devices: HashSet<_> = mounts.iter().map(|mount| mount.device).collect();
         self.marks.retain(|device, _| devices.contains(device));
@@ -128,6 +133,7 @@ impl FileWatch {
         for mount in mounts {
             self.watch(mount);
         }
+        self.table = table;
         Ok(())
     }
 
