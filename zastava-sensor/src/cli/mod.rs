@@ -1,2 +1,4 @@
 //! Command line: one file per subcommand.
 #![forbid(unsafe_code)]
+
+pub mod duration;
