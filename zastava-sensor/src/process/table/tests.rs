@@ -364,7 +364,7 @@ proptest! {
             let start = if knows_start { 1 + life * SECOND } else { 0 };
             let (tgid, asked, found) = match step {
                 Step::Exec { tgid, existing, image } => {
-                    let exec = Exec { existing, image, ..exec("/bin/x", 1) };
+                    let exec = Exec { image, existing, ..exec("/bin/x", 1) };
                     let mut origin = origin(tgid, start, at);
                     let process = table.exec(&mut origin, &exec, false);
                     (tgid, start, process.map(|process| Found { process, source: Source::Exec }))
