@@ -29,8 +29,8 @@ pub struct Process {
     pub args_len: u32,
     /// Only with `--diagnostics`.
     pub argv: Option<Vec<String>>,
-    /// The parent first: what ran above it when it was executed.
-    pub ancestors: Vec<AncestorName>,
+    /// The parent first: what ran above it when it was executed. Shared between siblings.
+    pub ancestors: Arc<[AncestorName]>,
     pub existing: bool,
 }
 

@@ -1,12 +1,12 @@
 //! Processes by pid: the live ones, and the images that are no more for as long as records of them may come.
 
+mod lineage;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use hashlink::LruCache;
-use zastava_common::abi::{Ancestor, MAX_ANCESTORS};
 
 use super::describe;
 use super::proc::ProcRoot;
@@ -15,6 +15,7 @@ use super::proc::cgroupfs::Cgroupfs;
 use super::running::{Running, Unread, Whereabouts};
 use crate::kernel::record::{Exec, Exit, Origin, ProcessKey};
 use crate::observation::{AncestorName, Process};
+use lineage::below;
 
 /// Images that ended: by exit, or by another exec of the same process.
 const PAST: usize = 4096;
@@ -49,6 +50,8 @@ struct Image {
     since_boot_ns: u64,
     cgroup_id: Option<u64>,
     mnt_ns: Option<u32>,
+    /// The ancestors of its latest child: mostly those of the next one too.
+    lineage: Option<Arc<[AncestorName]>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +138,7 @@ impl ProcessTable {
             since_boot_ns: origin.boot_ns,
             cgroup_id: origin.cgroup_id,
             mnt_ns: origin.mnt_ns,
+            lineage: None,
         };
         self.insert(tgid, image);
         Some(process)
@@ -292,6 +296,7 @@ impl ProcessTable {
             since_boot_ns: origin.boot_ns,
             cgroup_id: origin.cgroup_id.or(cgroup_id),
             mnt_ns: origin.mnt_ns.or(mnt_ns),
+            lineage: None,
         };
         adopt(origin, &image);
         let found = found(&image);
@@ -325,23 +330,8 @@ impl ProcessTable {
             since_boot_ns: origin.process.start_boot_ns,
             cgroup_id: origin.cgroup_id,
             mnt_ns: origin.mnt_ns,
+            lineage: None,
         })
-    }
-
-    fn ancestors(&self, key: ProcessKey, exec: &Exec) -> Vec<AncestorName> {
-        if exec.ancestors.is_empty() {
-            let parent = self.any(exec.ppid).filter(|parent| started_before(parent, key));
-            return parent.map(|parent| below(&parent.process)).unwrap_or_default();
-        }
-        exec.ancestors.iter().map(|ancestor| self.ancestor(ancestor)).collect()
-    }
-
-    fn ancestor(&self, ancestor: &Ancestor) -> AncestorName {
-        let key = ProcessKey { tgid: ancestor.tgid, start_boot_ns: ancestor.start_boot_ns };
-        let live = self.live.peek(&key.tgid).filter(|image| is_of(image, key));
-        let past = || self.past.peek(&key.tgid).map(|past| &past.image).filter(|image| is_of(image, key));
-        let exe = live.or_else(past).map(|image| image.process.exe.clone());
-        AncestorName { key, comm: describe::text(&ancestor.comm), exe }
     }
 
     fn any(&self, tgid: u32) -> Option<&Image> {
@@ -375,10 +365,4 @@ fn adopt(origin: &mut Origin, image: &Image) {
     }
     origin.cgroup_id = origin.cgroup_id.or(image.cgroup_id);
     origin.mnt_ns = origin.mnt_ns.or(image.mnt_ns);
-}
-
-/// The ancestors of a child of `parent`.
-fn below(parent: &Process) -> Vec<AncestorName> {
-    let own = AncestorName { key: parent.key, comm: parent.comm.clone(), exe: Some(parent.exe.clone()) };
-    std::iter::once(own).chain(parent.ancestors.iter().cloned()).take(MAX_ANCESTORS).collect()
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use zastava_common::abi::{COMM_LEN, Tier};
+use zastava_common::abi::{Ancestor, COMM_LEN, Tier};
 
 use super::super::proc::stat::TICK_NS;
 use super::*;
@@ -183,6 +183,22 @@ fn ancestors_get_their_programs_where_these_are_known() {
     let process = table.exec(&mut origin(7, 100, 200), &child, false).unwrap();
     let names: Vec<_> = process.ancestors.iter().map(|a| (a.key.tgid, &*a.comm, a.exe.as_deref())).collect();
     assert_eq!(names, [(6, "gone", Some("/bin/gone")), (4, "forked", None), (1, "init", Some("/sbin/init"))]);
+}
+
+#[test]
+fn siblings_share_their_ancestors_until_one_of_these_changes() {
+    let mut table = table(10);
+    table.exec(&mut origin(1, 5, 6), &exec("/sbin/init", 0), false);
+    table.exec(&mut origin(6, 50, 60), &exec("/bin/sh", 1), false);
+    let child = Exec { ancestors: vec![ancestor(6, 50, "sh"), ancestor(1, 5, "init")], ..exec("/bin/ls", 6) };
+    let run =
+        |table: &mut ProcessTable, tgid| table.exec(&mut origin(tgid, 100, 200), &child, false).unwrap();
+    let (first, second) = (run(&mut table, 7), run(&mut table, 8));
+    assert!(Arc::ptr_eq(&first.ancestors, &second.ancestors));
+    // The grandparent runs another program of the same name.
+    table.exec(&mut origin(1, 5, 300), &exec("/usr/sbin/init", 0), false);
+    assert_eq!(run(&mut table, 9).ancestors[1].exe.as_deref(), Some("/usr/sbin/init"));
+    assert_eq!(second.ancestors[1].exe.as_deref(), Some("/sbin/init"));
 }
 
 #[test]
