@@ -1,1 +1,42 @@
-//! Configuration: the advisory's YAML (section 10), checked before use.
+//! Configuration: the YAML of the advisory (section 10), checked before use.
+//!
+//! A value that was read is a value that holds: numbers carry their range in their type, texts their form. A key
+//! that nobody knows is an error, never ignored. Errors name file, line, column and the whole key, and say what is
+//! allowed there; what stood in a text is never repeated, since it may be a secret in the wrong place.
+
+mod admission;
+mod backend;
+mod error;
+mod explain;
+mod limits;
+mod load;
+mod nearest;
+mod number;
+mod root;
+mod runtime;
+mod schema;
+mod sensor;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use serde::{Deserialize, Deserializer};
+
+pub use admission::{Admission, Verify};
+pub use backend::Backend;
+pub use error::{ConfigError, Fault, What};
+pub use limits::Limits;
+pub use load::{MAX_FILE_BYTES, load, parse};
+pub use number::{Bounded, RingBytes};
+pub use root::{Config, Mode};
+pub use runtime::{Authority, Collect, Engine, Runtime};
+pub use schema::schema;
+pub use sensor::{Rings, Sensor, TierChoice};
+pub use text::{
+    AbsolutePath, ApiPath, BaseAddress, ListenAddress, Namespace, NotAllowed, SocketPath, Tenant, Token,
+};
+
+/// An optional section is left out or has its keys; one with nothing in it is an error like any other.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

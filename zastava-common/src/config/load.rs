@@ -1,0 +1,84 @@
+use std::{fs::File, io::Read as _, path::Path};
+
+use serde::Deserialize as _;
+use serde_path_to_error::Track;
+use serde_saphyr::{MergeKeyPolicy, Options};
+
+use super::{Config, ConfigError, Fault, What, explain::explain, root::Document};
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Reads a configuration file.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let file = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    if let Err(source) = read {
+        return Err(ConfigError::Read { file, source });
+    }
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ConfigError::TooLarge { file });
+    }
+    match str::from_utf8(&bytes) {
+        Ok(text) => parse(&file, text),
+        Err(error) => Err(not_utf8(file, &bytes[..error.valid_up_to()])),
+    }
+}
+
+/// Reads a configuration; `name` stands in errors where a file's path would.
+pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(ConfigError::TooLarge { file: name.to_owned() });
+    }
+    let mut track = Track::new();
+    let document = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
+        Document::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
+    });
+    document.map(|document| document.zastava).map_err(|error| {
+        let (location, fault) = explain(&error, &track.path());
+        ConfigError::Invalid {
+            file: name.to_owned(),
+            line: location.line().max(1),
+            column: location.column().max(1),
+            fault: Box::new(fault),
+        }
+    })
+}
+
+/// Strict, and with room for a configuration only.
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 50_000,
+            max_aliases: 64,
+            max_anchors: 64,
+            max_recorded_anchor_events: 4_096,
+            max_depth: 16,
+            flow_nesting_limit: 16,
+            // One is read; a second one has its own error.
+            max_documents: 2,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 4_096,
+            max_replay_stack_depth: 4,
+        },
+        merge_keys: MergeKeyPolicy::Error,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    }
+}
+
+fn not_utf8(file: String, valid: &[u8]) -> ConfigError {
+    let lines = valid.split(|byte| *byte == b'\n');
+    let last = lines.clone().next_back().unwrap_or_default();
+    let characters = String::from_utf8_lossy(last).chars().count();
+    ConfigError::Invalid {
+        file,
+        line: lines.count() as u64,
+        column: characters as u64 + 1,
+        fault: Box::new(Fault::new(String::new(), What::NotUtf8)),
+    }
+}
