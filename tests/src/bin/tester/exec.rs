@@ -1,0 +1,48 @@
+//! Programs that are hard to find again.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, ExitStatus},
+};
+
+use rustix::{
+    fs::MemfdFlags,
+    process::{chdir, chroot},
+};
+
+use super::{Outcome, raw};
+
+/// Executes a copy that stands in memory alone.
+pub(super) fn memfd(program: &OsStr) -> io::Result<Outcome> {
+    let memory = rustix::fs::memfd_create("tester", MemfdFlags::empty())?;
+    io::copy(&mut fs::File::open(program)?, &mut fs::File::from(memory.try_clone()?))?;
+    Err(raw::exec_open_file(&memory, program))
+}
+
+/// Executes a program that has no name any more by the time it has ended.
+pub(super) fn gone(program: &OsStr) -> io::Result<Outcome> {
+    // `spawn` returns when the program runs.
+    let mut child = Command::new(program).spawn()?;
+    fs::remove_file(program)?;
+    expect_success(child.wait()?)
+}
+
+/// In `root` as root directory: executes `/a/program`, then puts a link out of the root in the place of `/a`.
+pub(super) fn swap(root: &OsStr, decoy: &OsStr) -> io::Result<Outcome> {
+    chroot(root)?;
+    chdir("/")?;
+    let mut child = Command::new("/a/program").spawn()?;
+    fs::rename("/a", "/b")?;
+    symlink(
+        Path::new("/../../../../../../../..").join(decoy.to_string_lossy().trim_start_matches('/')),
+        "/a",
+    )?;
+    expect_success(child.wait()?)
+}
+
+pub(super) fn expect_success(status: ExitStatus) -> io::Result<Outcome> {
+    if status.success() { Ok(Outcome::Done) } else { Err(io::Error::other(status.to_string())) }
+}

@@ -1,0 +1,64 @@
+//! Does one observable thing and ends: what it did is what the sensor must tell.
+//!
+//! One static program with a subcommand for each thing, so that it runs in a virtual machine that has nothing else.
+//! It ends with 0 when the thing was done, with 77 when this kernel cannot do it (and says why), else with 1.
+
+mod create;
+mod exec;
+mod listen;
+mod map;
+mod overlay;
+mod place;
+mod raw;
+mod storm;
+mod uring;
+
+use std::{ffi::OsString, io, process::ExitCode};
+
+/// What a subcommand came to.
+enum Outcome {
+    Done,
+    /// This kernel has no such thing, and says so.
+    Unable(String),
+}
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let Some((name, rest)) = args.split_first() else {
+        eprintln!("tester: which thing?");
+        return ExitCode::FAILURE;
+    };
+    match run(&name.to_string_lossy(), rest) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Unable(why)) => {
+            println!("{why}");
+            ExitCode::from(77)
+        }
+        Err(error) => {
+            eprintln!("tester {}: {error}", name.to_string_lossy());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
+    match (name, args) {
+        ("memfd", [program]) => exec::memfd(program),
+        ("gone", [program]) => exec::gone(program),
+        ("swap", [root, decoy]) => exec::swap(root, decoy),
+        ("map", [file]) => map::map(file),
+        ("protect", [file]) => map::protect(file),
+        ("create", [way, content, to]) => create::create(&way.to_string_lossy(), content, to),
+        ("rename", [from, to]) => std::fs::rename(from, to).map(|()| Outcome::Done),
+        ("link", [from, to]) => std::fs::hard_link(from, to).map(|()| Outcome::Done),
+        ("chmod", [file]) => create::make_executable(file),
+        ("overlay", [directory]) => overlay::overlay(directory),
+        ("cgroup", [mount, path, program]) => place::cgroup(mount, path, program),
+        ("listen", [address]) => listen::listen(&address.to_string_lossy()),
+        ("storm", [program, count, parents]) => {
+            storm::storm(program, &count.to_string_lossy(), &parents.to_string_lossy())
+        }
+        ("parent", [program, count]) => storm::parent(program, &count.to_string_lossy()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no such thing, or not with these arguments")),
+    }
+}
