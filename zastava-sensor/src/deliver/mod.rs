@@ -1,6 +1,22 @@
 //! Out of the house: JSON lines, readable lines, and the `Watch` service for consumers on this machine.
 #![forbid(unsafe_code)]
 
+mod feed;
+mod filter;
+mod hub;
+mod kind;
+mod output;
+mod pretty;
+mod queue;
+mod serve;
 mod socket;
+mod telemetry;
+mod text;
 
+pub use feed::{Feed, FeedError};
+pub use filter::{Filter, FilterError};
+pub use hub::Hub;
+pub use kind::{KindSet, Named, UnknownKind};
+pub use output::{Format, Output, OutputError};
+pub use serve::{ServeError, serve};
 pub use socket::{Socket, SocketError};

@@ -1,0 +1,47 @@
+//! What happens in this stage, told to log and metrics together.
+
+use metrics::{counter, gauge};
+
+mod metric {
+    pub(super) const WATCH_CLIENTS: &str = "zastava.watch.clients";
+    pub(super) const WATCH_REFUSED: &str = "zastava.watch.refused.total";
+    pub(super) const WATCH_MISSED: &str = "zastava.watch.missed.total";
+}
+
+/// The number of consumers is another one.
+pub(super) struct WatchersChanged {
+    pub(super) count: usize,
+}
+
+impl WatchersChanged {
+    pub(super) fn emit(self) {
+        tracing::debug!(watchers = self.count, "the number of watchers changed");
+        // Exact up to 2^53.
+        #[allow(clippy::cast_precision_loss, reason = "there are at most a thousand")]
+        gauge!(metric::WATCH_CLIENTS).set(self.count as f64);
+    }
+}
+
+/// A consumer came that there is no room for.
+pub(super) struct WatcherRefused {
+    pub(super) max: usize,
+}
+
+impl WatcherRefused {
+    pub(super) fn emit(self) {
+        tracing::warn!(max = self.max, "a watcher was refused: raise zastava.sensor.maxWatchers");
+        counter!(metric::WATCH_REFUSED).increment(1);
+    }
+}
+
+/// Consumers were too slow for events that they had asked for.
+pub(super) struct EventsMissed {
+    pub(super) count: u64,
+}
+
+impl EventsMissed {
+    pub(super) fn emit(self) {
+        tracing::debug!(events = self.count, "watchers were too slow");
+        counter!(metric::WATCH_MISSED).increment(self.count);
+    }
+}
