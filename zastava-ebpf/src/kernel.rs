@@ -1,7 +1,9 @@
 //! Looking into kernel structs: addresses in newtypes, fields by [`offset!`], every read checked.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use zastava_common::abi::{ABSENT, FileIdentity, file_flag};
+use zastava_common::abi::{
+    ABSENT, BPRM_BLOCK, FileIdentity, INODE_BLOCK, SUPER_BLOCK, TASK_BLOCK, file_flag,
+};
 
 use crate::maps::{FAILURES, offset};
 
@@ -90,8 +92,8 @@ impl Task {
 
     /// Start of this thread; of the process when asked of the group leader.
     #[inline(always)]
-    pub fn start_boottime(self) -> Option<u64> {
-        read(self.0, offset!(task_start_boottime))
+    pub fn start_boottime(self) -> u64 {
+        value(self.0, offset!(task_start_boottime))
     }
 
     /// Inode number of the mount namespace; 0 where there is none (any more).
@@ -103,19 +105,44 @@ impl Task {
     }
 
     #[inline(always)]
-    pub fn mm(self) -> Option<u64> {
-        pointer(self.0, offset!(task_mm))
+    pub fn mm(self) -> u64 {
+        value(self.0, offset!(task_mm))
     }
 
-    /// Root and working directory.
+    /// Where root and working directory stand.
     #[inline(always)]
-    pub fn fs(self) -> Option<u64> {
-        pointer(self.0, offset!(task_fs))
+    pub fn fs(self) -> u64 {
+        value(self.0, offset!(task_fs))
+    }
+}
+
+/// Neighbouring fields read in one go; `Layout::fits` has proved that they are neighbours.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Block<const LEN: usize>([u8; LEN]);
+
+impl<const LEN: usize> Block<LEN> {
+    /// Reads at `base + start` into `to`; zeros on failure.
+    #[inline(always)]
+    pub fn read(to: *mut Self, base: u64, start: u32) -> bool {
+        // SAFETY: the helper fills exactly the destination, which callers own.
+        unsafe {
+            bpf_probe_read_kernel(to.cast(), LEN as u32, (base.wrapping_add(u64::from(start))) as *const _)
+                == 0
+        }
+    }
+
+    /// The field at `offset` of the block.
+    #[inline(always)]
+    pub fn get<T: Copy>(this: *const Self, offset: u32) -> T {
+        // SAFETY: inside the block by `Layout::fits`, which the verifier proves again.
+        unsafe { this.cast::<u8>().add(offset as usize).cast::<T>().read_unaligned() }
     }
 }
 
 /// `struct path`, copied out.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Path {
     pub vfsmount: u64,
     pub dentry: u64,
@@ -125,11 +152,8 @@ impl Path {
     /// Reads a `struct path` that stands at `base + offset`.
     #[inline(always)]
     pub fn at(base: u64, offset: u32) -> Option<Self> {
-        let base = base.wrapping_add(u64::from(offset));
-        Some(Self {
-            vfsmount: pointer(base, offset!(path_mnt))?,
-            dentry: pointer(base, offset!(path_dentry))?,
-        })
+        let path: Self = value(base, offset);
+        if path.vfsmount == 0 { None } else { Some(path) }
     }
 
     /// A mount of the kernel's own: memfd, overlayfs' private clones of its layers.
@@ -137,7 +161,7 @@ impl Path {
     pub fn is_internal(self) -> bool {
         /// `MNT_INTERNAL` (include/linux/mount.h).
         const MNT_INTERNAL: u32 = 0x4000;
-        read::<u32>(self.vfsmount, offset!(vfsmount_mnt_flags)).is_some_and(|flags| flags & MNT_INTERNAL != 0)
+        value::<u32>(self.vfsmount, offset!(vfsmount_mnt_flags)) & MNT_INTERNAL != 0
     }
 }
 
@@ -147,13 +171,13 @@ pub struct File(pub u64);
 
 impl File {
     #[inline(always)]
-    pub fn mode(self) -> Option<u32> {
-        read(self.0, offset!(file_f_mode))
+    pub fn mode(self) -> u32 {
+        value(self.0, offset!(file_f_mode))
     }
 
     #[inline(always)]
-    pub fn flags(self) -> Option<u32> {
-        read(self.0, offset!(file_f_flags))
+    pub fn flags(self) -> u32 {
+        value(self.0, offset!(file_f_flags))
     }
 
     #[inline(always)]
@@ -162,128 +186,175 @@ impl File {
     }
 
     #[inline(always)]
-    pub fn inode(self) -> Option<Inode> {
-        pointer(self.0, offset!(file_f_inode)).map(Inode)
+    pub fn inode(self) -> u64 {
+        value(self.0, offset!(file_f_inode))
     }
 }
 
-/// `struct inode *`
-#[derive(Clone, Copy)]
-pub struct Inode(pub u64);
+/// The inode of a `struct dentry *`; 0 for a negative one.
+#[inline(always)]
+pub fn inode_of(dentry: u64) -> u64 {
+    value(dentry, offset!(dentry_d_inode))
+}
+
+/// What the programs copy out of the kernel's structs. Lives in scratch memory, for BPF stacks are small.
+#[repr(C)]
+pub struct View {
+    /// Of the `linux_binprm`, from its `file` on (exec).
+    pub bprm: Block<{ BPRM_BLOCK as usize }>,
+    /// Of an ancestor's `task_struct`, from its `tgid` on (exec).
+    pub task: Block<{ TASK_BLOCK as usize }>,
+    inode: Block<{ INODE_BLOCK as usize }>,
+    sb: Block<{ SUPER_BLOCK as usize }>,
+    generation: u32,
+    flags: u32,
+}
 
 /// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const OVERLAYFS: u32 = 0x794c_7630;
+const S_IFMT: u16 = 0o170_000;
+const S_IFREG: u16 = 0o100_000;
 
-impl Inode {
+/// Access to a [`View`].
+#[derive(Clone, Copy)]
+pub struct Seen(*mut View);
+
+impl Seen {
+    /// Looks at an inode; of an overlay's file, at the real one below.
     #[inline(always)]
-    pub fn of_dentry(dentry: u64) -> Option<Self> {
-        pointer(dentry, offset!(dentry_d_inode)).map(Self)
+    pub fn real(to: *mut View, inode: u64) -> Option<Self> {
+        let seen = Self::plain(to, inode)?;
+        if seen.magic() == OVERLAYFS { seen.below(inode) } else { Some(seen) }
     }
 
+    /// Looks at an inode as it is.
     #[inline(always)]
-    pub fn mode(self) -> Option<u16> {
-        read(self.0, offset!(inode_i_mode))
-    }
-
-    #[inline(always)]
-    pub fn magic(self) -> Option<u32> {
-        let sb = pointer(self.0, offset!(inode_i_sb))?;
-        read(sb, offset!(super_block_s_magic))
-    }
-
-    #[inline(always)]
-    pub fn ino(self) -> Option<u64> {
-        read(self.0, offset!(inode_i_ino))
-    }
-
-    #[inline(always)]
-    pub fn generation(self) -> Option<u32> {
-        read(self.0, offset!(inode_i_generation))
-    }
-
-    #[inline(always)]
-    pub fn dev(self) -> Option<u32> {
-        let sb = pointer(self.0, offset!(inode_i_sb))?;
-        read(sb, offset!(super_block_s_dev))
-    }
-
-    /// The inode below overlayfs, if it stands in one, with the flags that say how it went.
-    #[inline(always)]
-    pub fn real(self) -> (Self, u32) {
-        if self.magic() != Some(OVERLAYFS) {
-            return (self, 0);
-        }
-        match self.overlay_upper() {
-            Some(upper) => (upper, file_flag::OVERLAY | file_flag::OVERLAY_UPPER),
-            None => match self.overlay_lower() {
-                Some(lower) => (lower, file_flag::OVERLAY),
-                None => (self, file_flag::OVERLAY | file_flag::OVERLAY_UNRESOLVED),
-            },
-        }
-    }
-
-    /// `container_of(inode, struct ovl_inode, vfs_inode)` (fs/overlayfs/ovl_entry.h).
-    #[inline(always)]
-    fn overlay(self) -> Option<u64> {
-        let vfs_inode = offset!(ovl_inode_vfs_inode);
-        if vfs_inode == ABSENT { None } else { Some(self.0.wrapping_sub(u64::from(vfs_inode))) }
-    }
-
-    #[inline(always)]
-    fn overlay_upper(self) -> Option<Self> {
-        Self::of_dentry(pointer(self.overlay()?, offset!(ovl_inode_upperdentry))?)
-    }
-
-    #[inline(always)]
-    fn overlay_lower(self) -> Option<Self> {
-        let overlay = self.overlay()?;
-        if offset!(ovl_inode_oe) != ABSENT {
-            let entry = pointer(overlay, offset!(ovl_inode_oe))?;
-            let stack = entry.wrapping_add(u64::from(offset!(ovl_entry_lowerstack)));
-            return Self::of_dentry(pointer(stack, offset!(ovl_path_dentry))?);
-        }
-        if offset!(ovl_inode_lowerpath_dentry) != ABSENT {
-            return Self::of_dentry(pointer(overlay, offset!(ovl_inode_lowerpath_dentry))?);
-        }
-        if offset!(ovl_inode_lower) != ABSENT {
-            return pointer(overlay, offset!(ovl_inode_lower)).map(Self);
-        }
-        None
-    }
-
-    /// Writes everything that says which file it is; of an overlay's file, of the real one below.
-    #[inline(always)]
-    pub fn identify(self, to: *mut FileIdentity) -> Option<()> {
-        let (real, flags) = self.real();
-        real.identify_real(flags, to)
-    }
-
-    /// As [`Self::identify`], for what [`Self::real`] gave. Straight into the record: BPF stacks are small.
-    #[inline(always)]
-    pub fn identify_real(self, flags: u32, to: *mut FileIdentity) -> Option<()> {
-        let sb = pointer(self.0, offset!(inode_i_sb))?;
-        let ino = self.ino().filter(|ino| *ino != 0)?;
-        // SAFETY: callers pass a place in scratch memory. The remaining reads are of the same two objects.
+    pub fn plain(to: *mut View, inode: u64) -> Option<Self> {
+        // SAFETY: callers pass scratch memory.
         unsafe {
-            (*to).ino = ino;
-            (*to).dev = value(sb, offset!(super_block_s_dev));
-            (*to).generation = value(self.0, offset!(inode_i_generation));
-            (*to).size = value(self.0, offset!(inode_i_size));
-            (*to).mtime_ns = nanoseconds(
-                value(self.0, offset!(inode_mtime_sec)),
-                value(self.0, offset!(inode_mtime_nsec)),
-            );
-            (*to).ctime_ns = nanoseconds(
-                value(self.0, offset!(inode_ctime_sec)),
-                value(self.0, offset!(inode_ctime_nsec)),
-            );
-            (*to).fs_magic = value(sb, offset!(super_block_s_magic));
-            (*to).nlink = value(self.0, offset!(inode_i_nlink));
-            (*to).mode = u32::from(value::<u16>(self.0, offset!(inode_i_mode)));
-            (*to).flags = flags;
+            if !Block::read(&raw mut (*to).inode, inode, 0) {
+                return None;
+            }
+            let sb = Block::get::<u64>(&raw const (*to).inode, offset!(inode_i_sb));
+            Block::read(&raw mut (*to).sb, sb, offset!(super_block_s_dev));
+            (*to).generation = value(inode, offset!(inode_i_generation));
+            (*to).flags = 0;
         }
-        Some(())
+        Some(Self(to))
     }
+
+    /// Replaces the view of an overlay's inode by that of the real one, where that can be found.
+    #[inline(always)]
+    fn below(self, inode: u64) -> Option<Self> {
+        let (real, flags) = match overlay_upper(inode) {
+            0 => match overlay_lower(inode) {
+                0 => (inode, file_flag::OVERLAY | file_flag::OVERLAY_UNRESOLVED),
+                lower => (lower, file_flag::OVERLAY),
+            },
+            upper => (upper, file_flag::OVERLAY | file_flag::OVERLAY_UPPER),
+        };
+        let seen = Self::plain(self.0, real)?;
+        // SAFETY: scratch memory.
+        unsafe { (*self.0).flags = flags };
+        Some(seen)
+    }
+
+    #[inline(always)]
+    fn inode<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: scratch memory.
+        unsafe { Block::get(&raw const (*self.0).inode, offset) }
+    }
+
+    #[inline(always)]
+    pub fn magic(self) -> u32 {
+        // SAFETY: scratch memory.
+        unsafe {
+            Block::get(
+                &raw const (*self.0).sb,
+                offset!(super_block_s_magic).wrapping_sub(offset!(super_block_s_dev)),
+            )
+        }
+    }
+
+    #[inline(always)]
+    pub fn mode(self) -> u16 {
+        self.inode(offset!(inode_i_mode))
+    }
+
+    #[inline(always)]
+    pub fn is_regular(self) -> bool {
+        self.mode() & S_IFMT == S_IFREG
+    }
+
+    #[inline(always)]
+    pub fn ino(self) -> u64 {
+        self.inode(offset!(inode_i_ino))
+    }
+
+    #[inline(always)]
+    pub fn dev(self) -> u32 {
+        // SAFETY: scratch memory.
+        unsafe { Block::get(&raw const (*self.0).sb, 0) }
+    }
+
+    #[inline(always)]
+    pub fn generation(self) -> u32 {
+        // SAFETY: scratch memory.
+        unsafe { (*self.0).generation }
+    }
+
+    /// Writes everything that says which file it is; straight into the record, for BPF stacks are small.
+    #[inline(always)]
+    pub fn identify(self, to: *mut FileIdentity) {
+        // SAFETY: callers pass a place in scratch memory.
+        unsafe {
+            (*to).ino = self.ino();
+            (*to).dev = self.dev();
+            (*to).generation = self.generation();
+            (*to).size = self.inode(offset!(inode_i_size));
+            (*to).mtime_ns =
+                nanoseconds(self.inode(offset!(inode_mtime_sec)), self.inode(offset!(inode_mtime_nsec)));
+            (*to).ctime_ns =
+                nanoseconds(self.inode(offset!(inode_ctime_sec)), self.inode(offset!(inode_ctime_nsec)));
+            (*to).fs_magic = self.magic();
+            (*to).nlink = self.inode(offset!(inode_i_nlink));
+            (*to).mode = u32::from(self.mode());
+            (*to).flags = (*self.0).flags;
+        }
+    }
+}
+
+/// The upper file's inode of an overlay's inode; 0 where there is none.
+/// `container_of(inode, struct ovl_inode, vfs_inode)` (fs/overlayfs/ovl_entry.h).
+#[inline(always)]
+fn overlay_upper(inode: u64) -> u64 {
+    let vfs_inode = offset!(ovl_inode_vfs_inode);
+    if vfs_inode == ABSENT {
+        return 0;
+    }
+    inode_of(value(inode.wrapping_sub(u64::from(vfs_inode)), offset!(ovl_inode_upperdentry)))
+}
+
+/// The topmost lower file's inode of an overlay's inode; 0 where it cannot be found.
+#[inline(always)]
+fn overlay_lower(inode: u64) -> u64 {
+    let vfs_inode = offset!(ovl_inode_vfs_inode);
+    if vfs_inode == ABSENT {
+        return 0;
+    }
+    let overlay = inode.wrapping_sub(u64::from(vfs_inode));
+    if offset!(ovl_inode_oe) != ABSENT {
+        let entry = value::<u64>(overlay, offset!(ovl_inode_oe));
+        let stack = entry.wrapping_add(u64::from(offset!(ovl_entry_lowerstack)));
+        return inode_of(value(stack, offset!(ovl_path_dentry)));
+    }
+    if offset!(ovl_inode_lowerpath_dentry) != ABSENT {
+        return inode_of(value(overlay, offset!(ovl_inode_lowerpath_dentry)));
+    }
+    if offset!(ovl_inode_lower) != ABSENT {
+        return value(overlay, offset!(ovl_inode_lower));
+    }
+    0
 }
 
 #[inline(always)]

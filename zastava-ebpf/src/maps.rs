@@ -1,6 +1,6 @@
 //! Maps and frozen globals. Sizes here are defaults; user space sets them from its configuration at load.
 
-use crate::record::Walk;
+use crate::{kernel::View, record::Walk};
 use aya_ebpf::{
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -64,6 +64,7 @@ pub static FAILURES: PerCpuArray<u64> = PerCpuArray::with_max_entries(crate::ker
 /// Room to build an exec record in.
 #[repr(C, align(8))]
 pub struct ExecScratch {
+    pub view: View,
     pub walk: Walk,
     pub bytes: [u8; 28 << 10],
 }
@@ -71,6 +72,7 @@ pub struct ExecScratch {
 /// Room to build a record with one path in.
 #[repr(C, align(8))]
 pub struct PathScratch {
+    pub view: View,
     pub walk: Walk,
     pub bytes: [u8; 8448],
 }
@@ -80,7 +82,7 @@ pub static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entrie
 
 /// Indexed by lane less [`Lane::Mapping`].
 #[map]
-pub static PATH_SCRATCH: PerCpuArray<PathScratch> = PerCpuArray::with_max_entries(8, 0);
+pub static PATH_SCRATCH: PerCpuArray<PathScratch> = PerCpuArray::with_max_entries(9, 0);
 
 /// What an operation was asked to do, until its success is known: keyed by pid_tgid.
 #[map]

@@ -13,7 +13,7 @@ use zastava_common::abi::{
 };
 
 use crate::{
-    kernel::{Fail, Path, Task, Try, pointer, value},
+    kernel::{Fail, Path, Task, Try, View, value},
     maps::{EXEC_SCRATCH, FILES_RING, LOSS, PATH_SCRATCH, PROCESS_RING, SEQUENCE, offset, setting},
 };
 
@@ -54,7 +54,7 @@ pub fn write_header(to: *mut RecordHeader, kind: RecordKind, lane: Lane, leader:
         (*to).boot_ns = bpf_ktime_get_boot_ns();
         (*to).tgid = (pid_tgid >> 32) as u32;
         (*to).tid = pid_tgid as u32;
-        (*to).start_boot_ns = leader.start_boottime().unwrap_or(0);
+        (*to).start_boot_ns = leader.start_boottime();
         (*to).cgroup_id = bpf_get_current_cgroup_id();
     }
 }
@@ -125,6 +125,8 @@ fn add_loss(key: &LossKey, now: u64) -> bool {
 /// `CAP` is the furthest that [`Self::len`] goes; the memory behind `base` is at least a page longer, so that a
 /// piece of up to a page can always be put at `len` and the verifier needs no other proof.
 pub struct Record<const CAP: u64> {
+    /// Room to look at the record's file in.
+    pub view: *mut View,
     base: *mut u8,
     len: u64,
 }
@@ -139,8 +141,10 @@ impl ExecRecord {
     pub fn new<Body>() -> Try<Self> {
         let fixed = (size_of::<RecordHeader>() + size_of::<Body>()) as u64;
         let scratch = EXEC_SCRATCH.get_ptr_mut(0).ok_or(Fail::Scratch)?;
-        // SAFETY: a field of a live map value.
-        Ok(Self { base: unsafe { (&raw mut (*scratch).bytes).cast() }, len: fixed })
+        // SAFETY: fields of a live map value.
+        unsafe {
+            Ok(Self { view: &raw mut (*scratch).view, base: (&raw mut (*scratch).bytes).cast(), len: fixed })
+        }
     }
 }
 
@@ -149,8 +153,10 @@ impl PathRecord {
     pub fn new<Body>(lane: Lane) -> Try<Self> {
         let fixed = (size_of::<RecordHeader>() + size_of::<Body>()) as u64;
         let scratch = PATH_SCRATCH.get_ptr_mut(lane as u32 - Lane::Mapping as u32).ok_or(Fail::Scratch)?;
-        // SAFETY: a field of a live map value.
-        Ok(Self { base: unsafe { (&raw mut (*scratch).bytes).cast() }, len: fixed })
+        // SAFETY: fields of a live map value.
+        unsafe {
+            Ok(Self { view: &raw mut (*scratch).view, base: (&raw mut (*scratch).bytes).cast(), len: fixed })
+        }
     }
 }
 
@@ -273,19 +279,18 @@ impl<const CAP: u64> Record<CAP> {
         count as u16
     }
 
-    /// Adds the components of `path` up to the root of the current process, leaf first.
+    /// Adds the components of `path` up to the root of `task`, leaf first.
     #[inline(always)]
-    pub fn append_path(&mut self, path: Path) -> PathLens {
+    pub fn append_path(&mut self, task: Task, path: Path) -> PathLens {
         let start = self.len;
-        let root = Task::current().fs().and_then(|fs| Path::at(fs, offset!(fs_root)));
-        let (root_dentry, root_vfsmount) = root.map_or((0, 0), |root| (root.dentry, root.vfsmount));
-        let mnt_root = pointer(path.vfsmount, offset!(vfsmount_mnt_root)).unwrap_or(0);
+        let root: Path = value(task.fs(), offset!(fs_root));
+        let mnt_root = value(path.vfsmount, offset!(vfsmount_mnt_root));
         let walk = Walk {
             dentry: path.dentry,
             vfsmount: path.vfsmount,
             mnt_root,
-            root_dentry,
-            root_vfsmount,
+            root_dentry: root.dentry,
+            root_vfsmount: root.vfsmount,
             start,
             len: start,
             components: 0,
@@ -385,7 +390,8 @@ fn step<const CAP: u64>(walk: *mut Walk) -> u32 {
     let dentry = get!(walk.dentry);
     let vfsmount = get!(walk.vfsmount);
     let mnt_root = get!(walk.mnt_root);
-    let parent = value::<u64>(dentry, offset!(dentry_d_parent));
+    // d_parent, d_name.hash_len, d_name.name: side by side (`Layout::fits`).
+    let [parent, hash_len, from] = value::<[u64; 3]>(dentry, offset!(dentry_d_parent));
     if parent == 0 {
         return 1;
     }
@@ -409,9 +415,7 @@ fn step<const CAP: u64>(walk: *mut Walk) -> u32 {
         set!(walk.mnt_root = value(vfsmount, offset!(vfsmount_mnt_root)));
         return 0;
     }
-    let name = dentry.wrapping_add(u64::from(offset!(dentry_d_name)));
-    let name_len = u64::from(value::<u32>(name, offset!(qstr_len))) & NAME_MAX;
-    let from = value::<u64>(name, offset!(qstr_name));
+    let name_len = (hash_len >> 32) & NAME_MAX;
     let components = get!(walk.components);
     let len = get!(walk.len);
     if len > CAP {

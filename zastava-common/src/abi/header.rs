@@ -109,9 +109,11 @@ pub enum Lane {
     Chmod = 7,
     CgroupMkdir = 8,
     CgroupRmdir = 9,
-    Listen = 10,
+    /// No record of its own: scratch memory for the hook before exec.
+    Script = 10,
+    Listen = 11,
 }
 
 impl Lane {
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 }

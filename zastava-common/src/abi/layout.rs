@@ -126,6 +126,57 @@ layout! {
     optional ovl_path_dentry: "ovl_path.dentry";
 }
 
+/// Bytes from the beginning of a `struct inode` that hold its mode, numbers, size and times.
+pub const INODE_BLOCK: u32 = 144;
+/// Bytes from `super_block.s_dev` that hold the magic number too.
+pub const SUPER_BLOCK: u32 = 96;
+/// Bytes from `linux_binprm.file` that hold the names and the number of arguments too.
+pub const BPRM_BLOCK: u32 = 64;
+/// Bytes from `task_struct.tgid` that hold the parent and the group leader too.
+pub const TASK_BLOCK: u32 = 96;
+
+impl Layout {
+    /// The programs read neighbouring fields in one go: whether they are neighbours here, else what is not.
+    pub fn fits(&self) -> Result<(), &'static str> {
+        let within = |from: u32, field: u32, len: u32, block: u32| {
+            field.checked_sub(from).is_some_and(|at| at <= block && at + len <= block)
+        };
+        let inode = [
+            (self.inode_i_mode, 2),
+            (self.inode_i_sb, 8),
+            (self.inode_i_ino, 8),
+            (self.inode_i_nlink, 4),
+            (self.inode_i_size, 8),
+            (self.inode_mtime_sec, 8),
+            (self.inode_mtime_nsec, 4),
+            (self.inode_ctime_sec, 8),
+            (self.inode_ctime_nsec, 4),
+        ];
+        if !inode.into_iter().all(|(field, len)| within(0, field, len, INODE_BLOCK)) {
+            return Err("struct inode");
+        }
+        if !within(self.super_block_s_dev, self.super_block_s_magic, 4, SUPER_BLOCK) {
+            return Err("struct super_block");
+        }
+        let bprm = [(self.bprm_filename, 8), (self.bprm_interp, 8), (self.bprm_argc, 4)];
+        if !bprm.into_iter().all(|(field, len)| within(self.bprm_file, field, len, BPRM_BLOCK)) {
+            return Err("struct linux_binprm");
+        }
+        let task = [(self.task_real_parent, 8), (self.task_group_leader, 8)];
+        if !task.into_iter().all(|(field, len)| within(self.task_tgid, field, len, TASK_BLOCK)) {
+            return Err("struct task_struct");
+        }
+        if (self.path_mnt, self.path_dentry) != (0, 8) {
+            return Err("struct path");
+        }
+        // d_parent, then d_name: hash, len, name (include/linux/dcache.h).
+        if (self.dentry_d_name, self.qstr_len, self.qstr_name) != (self.dentry_d_parent + 8, 4, 8) {
+            return Err("struct dentry");
+        }
+        Ok(())
+    }
+}
+
 /// What the programs need to know of the sensor that loads them; frozen with [`Layout`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]

@@ -6,15 +6,14 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use zastava_common::abi::{
-    Ancestor, ExecBody, FileIdentity, Lane, MAX_ANCESTORS, MAX_ARGV, PathLens, RecordKind, exec_flag,
-    file_flag,
+    Ancestor, ExecBody, FileIdentity, Lane, MAX_ANCESTORS, MAX_ARGV, RecordKind, exec_flag, file_flag,
 };
 
 use super::done;
 use crate::{
-    kernel::{Fail, File, Path, Task, Try, pointer, read, value},
+    kernel::{Block, Fail, File, Seen, Task, Try, pointer, value},
     maps::{SCRIPTS, offset},
-    record::{ExecRecord, Ring, write_header},
+    record::{ExecRecord, PathRecord, Ring, write_header},
 };
 
 /// match-proto: `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
@@ -33,23 +32,30 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
     write_header(head, RecordKind::Exec, Lane::Exec, leader);
     let body = record.body::<ExecBody>();
 
-    let file = File(pointer(bprm, offset!(bprm_file)).ok_or(Fail::Bprm)?);
+    // SAFETY: scratch memory.
+    let block = unsafe { &raw mut (*record.view).bprm };
+    let bprm_at = |field: u32| field.wrapping_sub(offset!(bprm_file));
+    if !Block::read(block, bprm, offset!(bprm_file)) {
+        return Err(Fail::Bprm);
+    }
+    let file = File(Block::get(block, 0));
+    let filename: u64 = Block::get(block, bprm_at(offset!(bprm_filename)));
+    let interp: u64 = Block::get(block, bprm_at(offset!(bprm_interp)));
+    let argc: u32 = Block::get(block, bprm_at(offset!(bprm_argc)));
     let path = file.path().ok_or(Fail::File)?;
-    let filename = value::<u64>(bprm, offset!(bprm_filename));
-    let interp = value::<u64>(bprm, offset!(bprm_interp));
     // SAFETY: the record's own memory; each place is written once.
     unsafe {
         (*head).mnt_ns = task.mnt_ns();
-        file.inode().and_then(|inode| inode.identify(&raw mut (*body).file)).ok_or(Fail::Inode)?;
+        Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?.identify(&raw mut (*body).file);
         if path.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
-        (*body).image = value(task.0, offset!(task_mm));
+        (*body).image = task.mm();
         (*body).comm = value(task.0, offset!(task_comm));
         let uid_gid = bpf_get_current_uid_gid();
         (*body).uid = uid_gid as u32;
         (*body).gid = (uid_gid >> 32) as u32;
-        (*body).argc = value(bprm, offset!(bprm_argc));
+        (*body).argc = argc;
         (*body).flags = 0;
         if interp != filename {
             (*body).flags = exec_flag::SCRIPT;
@@ -64,13 +70,10 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
         let (ancestors, ppid) = append_ancestors(&mut record, leader);
         (*body).ancestors = ancestors;
         (*body).ppid = ppid;
-        (*body).exe = record.append_path(path);
-        (*body).cwd = match task.fs().and_then(|fs| Path::at(fs, offset!(fs_pwd))) {
-            Some(path) => record.append_path(path),
-            None => PathLens { len: 0, components: 0, truncated: 1 },
-        };
+        (*body).exe = record.append_path(task, path);
+        (*body).cwd = record.append_path(task, value(task.fs(), offset!(fs_pwd)));
         (*body).filename_len = record.append_kernel_str(filename);
-        let (argv_len, argv_total) = append_arguments(&mut record, task);
+        let (argv_len, argv_total) = append_arguments(&mut record, task.mm());
         (*body).argv_len = argv_len;
         (*body).argv_total = argv_total;
     }
@@ -81,34 +84,38 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
 /// The processes above, up to init or [`MAX_ANCESTORS`]; returns their number and the parent's pid.
 #[inline(always)]
 fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
-    let mut child = leader;
+    let mut above: u64 = value(leader.0, offset!(task_real_parent));
     let mut count = 0;
     let mut ppid = 0;
     for _ in 0..MAX_ANCESTORS {
-        let parent = Task(value(value(child.0, offset!(task_real_parent)), offset!(task_group_leader)));
-        let tgid = value::<u32>(parent.0, offset!(task_tgid));
+        // Of the thread that forked; pid, parent and leader are those of its process.
+        // SAFETY: scratch memory.
+        let block = unsafe { &raw mut (*record.view).task };
+        Block::read(block, above, offset!(task_tgid));
+        let task_at = |field: u32| field.wrapping_sub(offset!(task_tgid));
+        let tgid: u32 = Block::get(block, 0);
         if tgid == 0 {
             break;
         }
         if count == 0 {
             ppid = tgid;
         }
+        let parent = Task(Block::get(block, task_at(offset!(task_group_leader))));
+        above = Block::get(block, task_at(offset!(task_real_parent)));
         record.append(Ancestor {
-            start_boot_ns: value(parent.0, offset!(task_start_boottime)),
+            start_boot_ns: parent.start_boottime(),
             tgid,
             reserved: 0,
             comm: value(parent.0, offset!(task_comm)),
         });
         count += 1;
-        child = parent;
     }
     (count, ppid)
 }
 
 /// The argument text as the new program sees it: bytes in the record and bytes there are.
 #[inline(always)]
-fn append_arguments(record: &mut ExecRecord, task: Task) -> (u16, u32) {
-    let mm = value::<u64>(task.0, offset!(task_mm));
+fn append_arguments(record: &mut ExecRecord, mm: u64) -> (u16, u32) {
     let start = value::<u64>(mm, offset!(mm_arg_start));
     let end = value::<u64>(mm, offset!(mm_arg_end));
     let total = end.wrapping_sub(start);
@@ -135,14 +142,15 @@ pub fn script_kprobe(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn try_script(bprm: u64) -> Try<()> {
     // The first level: the interpreter's name still is the file's.
-    if read::<u16>(bprm, offset!(bprm_buf)) != Some(u16::from_ne_bytes(*b"#!"))
-        || pointer(bprm, offset!(bprm_interp)) != pointer(bprm, offset!(bprm_filename))
+    if value::<u16>(bprm, offset!(bprm_buf)) != u16::from_ne_bytes(*b"#!")
+        || value::<u64>(bprm, offset!(bprm_interp)) != value::<u64>(bprm, offset!(bprm_filename))
     {
         return Ok(());
     }
     let file = File(pointer(bprm, offset!(bprm_file)).ok_or(Fail::Bprm)?);
+    let record = PathRecord::new::<()>(Lane::Script)?;
     let mut identity = core::mem::MaybeUninit::<FileIdentity>::uninit();
-    file.inode().and_then(|inode| inode.identify(identity.as_mut_ptr())).ok_or(Fail::Inode)?;
+    Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?.identify(identity.as_mut_ptr());
     // SAFETY: a helper without arguments; the identity was written whole.
     unsafe {
         let tid = bpf_get_current_pid_tgid() & 0xffff_ffff;

@@ -12,7 +12,7 @@ use zastava_common::abi::{FileBody, FileOp, Lane, RecordKind};
 
 use super::done;
 use crate::{
-    kernel::{Fail, File, Inode, Path, Task, Try},
+    kernel::{Fail, File, Path, Seen, Task, Try, inode_of},
     maps::{PENDING, Pending, setting},
     record::{PathRecord, Ring, write_header},
 };
@@ -22,8 +22,6 @@ const FMODE_WRITE: u32 = 0x2;
 const FMODE_CREATED: u32 = 0x10_0000;
 /// `__O_TMPFILE` (include/uapi/asm-generic/fcntl.h).
 const O_TMPFILE: u32 = 0o20_000_000;
-const S_IFMT: u16 = 0o170_000;
-const S_IFREG: u16 = 0o100_000;
 /// `RENAME_EXCHANGE` is not followed: both names existed before.
 ///
 /// File systems whose regular files are the kernel's own words (include/uapi/linux/magic.h): proc, sysfs, cgroup,
@@ -49,21 +47,14 @@ pub fn close_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn try_close(file: File) -> Try<()> {
-    let mode = file.mode().ok_or(Fail::File)?;
-    if mode & FMODE_WRITE == 0 {
-        return Ok(());
-    }
-    let inode = file.inode().ok_or(Fail::Inode)?;
-    if !is_regular(inode) || inode.magic().is_none_or(|magic| NOT_FILES.contains(&magic)) {
-        return Ok(());
-    }
+    let mode = file.mode();
     // An O_TMPFILE has no name of its own: its link is the event.
-    if file.flags().is_none_or(|flags| flags & O_TMPFILE != 0) {
+    if mode & FMODE_WRITE == 0 || file.flags() & O_TMPFILE != 0 {
         return Ok(());
     }
     let path = file.path().ok_or(Fail::File)?;
     let op = if mode & FMODE_CREATED == 0 { FileOp::Write } else { FileOp::Create };
-    report(Lane::Close, op, inode, path)
+    report(Lane::Close, op, file.inode(), path)
 }
 
 /// match-proto: `int security_path_rename(const struct path *old_dir, struct dentry *old_dentry, const struct path
@@ -101,11 +92,7 @@ pub fn rename_kprobe(ctx: ProbeContext) -> u32 {
 fn try_rename(dentry: u64, target: u64) -> Try<()> {
     let Some(vfsmount) = finish(dentry) else { return Ok(()) };
     // Before the move the target has the new name, the dentry the inode.
-    let inode = Inode::of_dentry(dentry).ok_or(Fail::Inode)?;
-    if !is_regular(inode) {
-        return Ok(());
-    }
-    report(Lane::Rename, FileOp::Rename, inode, Path { vfsmount, dentry: target })
+    report(Lane::Rename, FileOp::Rename, inode_of(dentry), Path { vfsmount, dentry: target })
 }
 
 /// match-proto: `int security_path_link(struct dentry *old_dentry, const struct path *new_dir, struct dentry
@@ -145,10 +132,6 @@ fn try_link(dentry: u64, inode: u64) -> Try<()> {
         return Ok(());
     }
     let Some(vfsmount) = finish(dentry) else { return Ok(()) };
-    let inode = Inode(inode);
-    if !is_regular(inode) {
-        return Ok(());
-    }
     report(Lane::Link, FileOp::Link, inode, Path { vfsmount, dentry })
 }
 
@@ -187,11 +170,7 @@ pub fn chmod_kretprobe(ctx: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn try_chmod(path: Path) -> Try<()> {
-    let inode = Inode::of_dentry(path.dentry).ok_or(Fail::Inode)?;
-    if !is_regular(inode) || inode.mode().is_none_or(|mode| mode & 0o111 == 0) {
-        return Ok(());
-    }
-    report(Lane::Chmod, FileOp::Chmod, inode, path)
+    report(Lane::Chmod, FileOp::Chmod, inode_of(path.dentry), path)
 }
 
 /// Keeps what an operation is about until its success is known.
@@ -227,28 +206,28 @@ fn thread() -> u64 {
 }
 
 #[inline(always)]
-fn is_regular(inode: Inode) -> bool {
-    inode.mode().is_some_and(|mode| mode & S_IFMT == S_IFREG)
-}
-
-#[inline(always)]
-fn report(lane: Lane, op: FileOp, inode: Inode, path: Path) -> Try<()> {
+fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     if (thread() >> 32) as u32 == setting!(own_tgid) || path.is_internal() {
+        return Ok(());
+    }
+    let mut record = PathRecord::new::<FileBody>(lane)?;
+    let seen = Seen::real(record.view, inode).ok_or(Fail::Inode)?;
+    let chmod_takes_away = matches!(op, FileOp::Chmod) && seen.mode() & 0o111 == 0;
+    if !seen.is_regular() || NOT_FILES.contains(&seen.magic()) || chmod_takes_away {
         return Ok(());
     }
     let task = Task::current();
     let leader = task.group_leader().ok_or(Fail::Task)?;
-    let mut record = PathRecord::new::<FileBody>(lane)?;
     let head = record.header();
     write_header(head, RecordKind::File, lane, leader);
     let body = record.body::<FileBody>();
     // SAFETY: the record's own memory.
     unsafe {
         (*head).mnt_ns = task.mnt_ns();
-        inode.identify(&raw mut (*body).file).ok_or(Fail::Inode)?;
+        seen.identify(&raw mut (*body).file);
         (*body).op = op as u32;
         (*body).reserved = 0;
-        (*body).path = record.append_path(path);
+        (*body).path = record.append_path(task, path);
     }
     record.send(Ring::Files);
     Ok(())

@@ -9,7 +9,7 @@ use zastava_common::abi::{Lane, MappingBody, RecordKind, SeenKey, SeenValue, fil
 
 use super::done;
 use crate::{
-    kernel::{Fail, File, Task, Try, pointer, read},
+    kernel::{Fail, File, Seen, Task, Try, value},
     maps::{SEEN, offset},
     record::{PathRecord, Ring, increment, write_header},
 };
@@ -62,8 +62,8 @@ fn try_protect(vma: u64, prot: u64) -> Try<()> {
     if prot & PROT_EXEC == 0 {
         return Ok(());
     }
-    let Some(file) = pointer(vma, offset!(vma_vm_file)) else { return Ok(()) };
-    if read::<u64>(vma, offset!(vma_vm_flags)).is_none_or(|flags| flags & VM_EXEC != 0) {
+    let file = value::<u64>(vma, offset!(vma_vm_file));
+    if file == 0 || value::<u64>(vma, offset!(vma_vm_flags)) & VM_EXEC != 0 {
         return Ok(());
     }
     try_mapping(File(file), prot, Lane::Protect)
@@ -72,50 +72,50 @@ fn try_protect(vma: u64, prot: u64) -> Try<()> {
 #[inline(always)]
 fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
     let task = Task::current();
-    let (inode, flags) = file.inode().ok_or(Fail::Inode)?.real();
+    let mm = task.mm();
     let by_protect = u32::from(lane as u8 == Lane::Protect as u8);
+    // The program itself is announced by its exec.
+    if value::<u64>(mm, offset!(mm_exe_file)) == file.0 && by_protect == 0 {
+        return Ok(());
+    }
+    let mut record = PathRecord::new::<MappingBody>(lane)?;
+    let seen = Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?;
     // SAFETY: helpers without arguments.
     let (cgroup_id, now) = unsafe { (bpf_get_current_cgroup_id(), bpf_ktime_get_boot_ns()) };
     let key = SeenKey {
         cgroup_id,
-        ino: inode.ino().ok_or(Fail::Inode)?,
-        dev: inode.dev().ok_or(Fail::Inode)?,
-        generation: inode.generation().ok_or(Fail::Inode)?,
+        ino: seen.ino(),
+        dev: seen.dev(),
+        generation: seen.generation(),
         kind: by_protect,
         reserved: 0,
     };
-    if let Some(seen) = SEEN.get_ptr_mut(&key) {
+    if let Some(before) = SEEN.get_ptr_mut(&key) {
         // SAFETY: a live map value; of CPUs that race for the time the last one wins.
         unsafe {
-            increment(&raw mut (*seen).count);
-            (*seen).last_ns = now;
+            increment(&raw mut (*before).count);
+            (*before).last_ns = now;
         }
-        return Ok(());
-    }
-    // The program itself is announced by its exec.
-    let mm = task.mm().ok_or(Fail::Task)?;
-    if pointer(mm, offset!(mm_exe_file)) == Some(file.0) && by_protect == 0 {
         return Ok(());
     }
     let _ = SEEN.insert(&key, &SeenValue { count: 1, first_ns: now, last_ns: now }, 0);
 
     let leader = task.group_leader().ok_or(Fail::Task)?;
     let path = file.path().ok_or(Fail::File)?;
-    let mut record = PathRecord::new::<MappingBody>(lane)?;
     let head = record.header();
     write_header(head, RecordKind::Mapping, lane, leader);
     let body = record.body::<MappingBody>();
     // SAFETY: the record's own memory.
     unsafe {
         (*head).mnt_ns = task.mnt_ns();
-        inode.identify_real(flags, &raw mut (*body).file).ok_or(Fail::Inode)?;
+        seen.identify(&raw mut (*body).file);
         if path.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
         (*body).image = mm;
         (*body).prot = prot as u32;
         (*body).by_protect = by_protect;
-        (*body).path = record.append_path(path);
+        (*body).path = record.append_path(task, path);
     }
     record.send(Ring::Files);
     Ok(())
