@@ -10,6 +10,10 @@ use zastava_common::abi::{FileIdentity, file_flag};
 pub const OVERLAYFS: u32 = 0x794c_7630;
 /// `TMPFS_MAGIC`.
 pub const TMPFS: u32 = 0x0102_1994;
+/// `BTRFS_SUPER_MAGIC`.
+pub const BTRFS: u32 = 0x9123_683e;
+/// `XFS_SUPER_MAGIC`.
+pub const XFS: u32 = 0x5846_5342;
 
 /// `super_block.s_dev` in the kernel's own encoding.
 pub fn kernel_dev(major: u32, minor: u32) -> u32 {
