@@ -99,7 +99,7 @@ pub struct Artifact {
     pub path_truncated: bool,
     pub identity: Option<zastava_common::abi::FileIdentity>,
     /// Lower-case hex.
-    pub build_id: Known<String>,
+    pub build_id: Known<Arc<str>>,
     pub sha256: Known<Digest>,
     pub content: Content,
     pub origin: FileOrigin,
@@ -131,15 +131,18 @@ impl<T> Known<T> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Digest {
     /// Lower-case hex.
-    pub sha256: String,
+    pub sha256: Arc<str>,
     pub strength: Strength,
 }
 
 /// How the bytes behind a digest were reached.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Strength {
-    /// By the inode's own handle, or by `/proc/<pid>/exe` of the same process: the very file.
+    /// By the inode's own handle, or by what the process itself runs or has mapped: the very file.
     Inode,
+    /// By `/proc/<pid>/exe` of the process that still runs it: the very file, with size and modification time as
+    /// reported, but its status changed since (unlinked, renamed, chmod). Nobody can write to a running program.
+    Running,
     /// By path, and the opened file has the inode, generation, size and times that the kernel reported.
     PathChecked,
     /// By path, with nothing from the kernel to check it against.
