@@ -38,7 +38,8 @@ impl Fault {
     }
 }
 
-/// Kinds of [`Fault`]. `found` never repeats a text of the file.
+/// Kinds of [`Fault`]. `found` is a number, a word where one of a few is asked for, or what kind of thing it was:
+/// never a free text of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum What {
     /// Nothing but blanks and comments.

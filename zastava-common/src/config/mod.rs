@@ -2,7 +2,8 @@
 //!
 //! A value that was read is a value that holds: numbers carry their range in their type, texts their form. A key
 //! that nobody knows is an error, never ignored. Errors name file, line, column and the whole key, and say what is
-//! allowed there; what stood in a text is never repeated, since it may be a secret in the wrong place.
+//! allowed there. They repeat keys, numbers and the word given where one of a few is asked for; any other text is not
+//! repeated, since it may be a secret in the wrong place.
 
 mod admission;
 mod backend;
