@@ -5,6 +5,7 @@ mod places;
 mod run;
 mod setup;
 mod step;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Command {
     BuildEbpf,
     /// Builds everything and runs the sensor on this machine
     Run(run::Options),
+    /// Runs a command on Debian's kernels in emulated machines
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::run(&options),
         Command::BuildEbpf => build_ebpf::run(),
         Command::Run(options) => run::run(&options),
+        Command::Vm(options) => vm::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,10 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use self::{compiler::Compiler, packages::Package};
-use crate::{places, step};
+use crate::{
+    places, step,
+    vm::kernels::{self, Series},
+};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -40,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("build: {} and {}", compiler.name(), linker.display());
     }
     if *only != Some(Purpose::Build) {
-        test()?;
+        test(&Series::ALL)?;
         println!("test: all in place");
     }
     Ok(())
@@ -91,18 +94,25 @@ pub(crate) fn build() -> Result<Toolchain> {
     }
 }
 
-/// Makes sure that every test can run.
-pub(crate) fn test() -> Result<()> {
+/// Makes sure that the tests can run, those in machines on the kernels named.
+pub(crate) fn test(kernels: &[Series]) -> Result<()> {
     let missing = packages::missing(vec![
         Package::new("qemu-system-x86", "boots the kernels that the tests run on"),
         Package::new("xz-utils", "unpacks modules of those kernels"),
         Package::new("binutils", "readelf, which build-ids are compared with"),
     ]);
+    let absent = kernels::missing(kernels)?;
+    if missing.is_empty() && absent.is_empty() {
+        return Ok(());
+    }
+    announce("to run the tests", &missing);
+    for series in &absent {
+        println!("  Debian's kernel {series} (into {}, not into the system)", places::cache()?.display());
+    }
     if !missing.is_empty() {
-        announce("to run the tests", &missing);
         packages::install(&missing)?;
     }
-    Ok(())
+    kernels::fetch(&absent)
 }
 
 fn find_toolchain() -> Result<Option<Toolchain>> {

@@ -1,0 +1,130 @@
+//! `vm`: runs a command on Debian's kernels in emulated machines, with the sensor and the test programs inside.
+
+pub(crate) mod console;
+mod cpio;
+mod initramfs;
+pub(crate) mod kernels;
+mod machine;
+mod mirror;
+mod module;
+mod programs;
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+
+use self::{
+    console::Verdict,
+    initramfs::Contents,
+    kernels::{Kernel, Series},
+    machine::Clock,
+};
+use crate::{build_ebpf, places, setup, step};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Runs a command in a machine and prints its console
+    Run(Run),
+}
+
+/// For instance `cargo xtask vm run --kernel 6.12 -- zastava-sensor doctor`. In the machine are the sensor, all
+/// programs of the tests crate (static), `true` and `sh` (dynamic, as on this machine); /proc, /sys, /dev, tracefs,
+/// debugfs, bpffs, cgroup2 and securityfs are mounted, /tmp and /run are tmpfs.
+#[derive(Args)]
+struct Run {
+    /// Which kernels; may be given more than once
+    #[arg(long = "kernel", value_enum, default_values_t = [Series::V6_12])]
+    kernels: Vec<Series>,
+    #[command(flatten)]
+    how: How,
+    /// The command; its exit code decides
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// How the machines are built and run.
+#[derive(Args)]
+pub(crate) struct How {
+    /// Guest time counts instructions (1 ns each, one CPU): figures that other load cannot distort
+    #[arg(long)]
+    icount: bool,
+    /// Build what goes into the machine with optimisation
+    #[arg(long)]
+    release: bool,
+    /// One more file into the machine's /bin; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    with: Vec<PathBuf>,
+    /// End a machine after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+}
+
+/// What became of one kernel.
+pub(crate) struct Outcome {
+    pub(crate) kernel: String,
+    pub(crate) verdict: Verdict,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let Options { command: Action::Run(Run { kernels, how, command }) } = options;
+    let outcomes = on_kernels(kernels, how, command, |_, _| {})?;
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Success).collect();
+    match failed.first() {
+        None => Ok(()),
+        Some(Outcome { kernel, verdict, .. }) => {
+            bail!("{} of {} kernels failed, first {kernel}: {verdict}", failed.len(), outcomes.len())
+        }
+    }
+}
+
+/// Runs `command` on each kernel, one after the other, and tells of all. Lines of the consoles are printed, each after
+/// the name of its kernel, and given to `watch`.
+pub(crate) fn on_kernels(
+    wanted: &[Series],
+    how: &How,
+    command: &[OsString],
+    mut watch: impl FnMut(Series, &str),
+) -> Result<Vec<Outcome>> {
+    let How { icount, release, with, timeout } = how;
+    programs::check_architecture()?;
+    setup::test(wanted)?;
+    build_ebpf::build()?;
+    let programs = programs::build(*release)?;
+    let directory = places::target().join("vm/initramfs");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let clock = if *icount { Clock::Instructions } else { Clock::Wall };
+    let mut outcomes = Vec::new();
+    for series in wanted {
+        let kernel = Kernel::cached(*series)?.with_context(|| format!("kernel {series} left the cache"))?;
+        // By process, so that two runs at once do not write the same file.
+        let image = directory.join(format!("{series}-{}.cpio", std::process::id()));
+        initramfs::write(&image, &Contents { kernel: &kernel, programs: &programs, with, command })?;
+        println!(
+            "kernel {series} ({}): booting with {} MiB of programs",
+            kernel.version,
+            initramfs::size(&image)
+        );
+        let begun = Instant::now();
+        let verdict = machine::boot(&kernel, &image, clock, Duration::from_secs(*timeout), |line| {
+            println!("[{series}] {line}");
+            watch(*series, line);
+        });
+        drop(fs::remove_file(&image));
+        let verdict = verdict?;
+        println!("kernel {series}: {verdict} in {}", step::seconds(begun.elapsed()));
+        outcomes.push(Outcome { kernel: format!("{series} ({})", kernel.version), verdict });
+    }
+    Ok(outcomes)
+}
