@@ -3,3 +3,83 @@
 
 pub mod config;
 pub mod duration;
+pub mod exit;
+pub mod log;
+pub mod run;
+pub mod watch;
+
+use std::{fmt::Display, io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use config::{ConfigCommand, ConfigCommandError};
+use watch::WatchArgs;
+
+/// Names what ran in containers and on their host, with proof: who executed, mapped or made which file, with its
+/// build-id and SHA-256.
+#[derive(Debug, Parser)]
+#[command(name = "zastava-sensor", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Watch(WatchArgs),
+    Config(ConfigCommand),
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  zastava-sensor watch                            what a running sensor sees, live
+  zastava-sensor watch --kind exec --output json  the same as JSON, programs only
+  zastava-sensor config check zastava.yaml        whether a configuration can be used
+
+Exit codes:
+  0  ended as asked
+  1  failed while running; the last line on the standard error says why
+  2  arguments or configuration cannot be used
+  3  this kernel lets no sensor in
+  4  `watch`: no sensor there; `run`: another sensor serves the socket
+
+ZASTAVA_LOG says what is logged to the standard error: `debug`, or `warn,zastava_sensor::kernel=trace`.";
+
+/// The program: takes the arguments of the process, and gives its exit code.
+pub fn main() -> ExitCode {
+    // Says what is wrong, or what help was asked for, by itself.
+    let Cli { command } = Cli::parse();
+    match command {
+        Command::Watch(arguments) => watch::run(arguments),
+        Command::Config(command) => match command.run(&mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(ConfigCommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ExitCode::SUCCESS
+            }
+            Err(error @ ConfigCommandError::Write(_)) => fail(exit::FAILED, &error),
+            Err(error @ ConfigCommandError::Config(_)) => fail(exit::USAGE, &error),
+        },
+    }
+}
+
+/// Says why, and with which code the process ends.
+fn fail(code: u8, error: &dyn Display) -> ExitCode {
+    eprintln!("zastava-sensor: {error}");
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_its_examples_are_accepted() {
+        Cli::command().debug_assert();
+        for line in AFTER_HELP.lines().filter(|line| line.starts_with("  zastava-sensor")) {
+            let example = line.trim_start().split("  ").next().unwrap();
+            Cli::try_parse_from(example.split(' ')).unwrap();
+        }
+    }
+}
