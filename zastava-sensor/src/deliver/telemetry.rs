@@ -1,12 +1,7 @@
 //! What happens in this stage, told to log and metrics together.
 
 use metrics::{counter, gauge};
-
-mod metric {
-    pub(super) const WATCH_CLIENTS: &str = "zastava.watch.clients";
-    pub(super) const WATCH_REFUSED: &str = "zastava.watch.refused.total";
-    pub(super) const WATCH_MISSED: &str = "zastava.watch.missed.total";
-}
+use zastava_common::metric;
 
 /// The number of consumers is another one.
 pub(super) struct WatchersChanged {
@@ -30,7 +25,7 @@ pub(super) struct WatcherRefused {
 impl WatcherRefused {
     pub(super) fn emit(self) {
         tracing::warn!(max = self.max, "a watcher was refused: raise zastava.sensor.maxWatchers");
-        counter!(metric::WATCH_REFUSED).increment(1);
+        counter!(metric::WATCH_REFUSALS).increment(1);
     }
 }
 

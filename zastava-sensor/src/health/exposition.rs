@@ -1,7 +1,8 @@
 //! Metrics of the whole process in Prometheus' text format.
 
-use metrics::SetRecorderError;
+use metrics::{SetRecorderError, Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use zastava_common::metric::{self, Kind, Metric};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
@@ -21,6 +22,7 @@ impl Exposition {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder)?;
+        describe();
         Ok(Self { handle })
     }
 
@@ -34,13 +36,32 @@ impl Exposition {
     }
 }
 
+/// Puts help and units of the table into the output.
+fn describe() {
+    for &Metric { name, kind, unit, labels: _, help } in metric::ALL {
+        let unit = match unit {
+            metric::Unit::Count => Unit::Count,
+            metric::Unit::Bytes => Unit::Bytes,
+            metric::Unit::Milliseconds => Unit::Milliseconds,
+        };
+        match kind {
+            Kind::Counter => describe_counter!(name, unit, help),
+            Kind::Gauge => describe_gauge!(name, unit, help),
+            Kind::Histogram => describe_histogram!(name, unit, help),
+        }
+    }
+}
+
 #[cfg(test)]
 impl Exposition {
     /// With the metrics of `record` in it and no others.
     pub(crate) fn of(record: impl FnOnce()) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        metrics::with_local_recorder(&recorder, record);
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            record();
+        });
         Self { handle }
     }
 }

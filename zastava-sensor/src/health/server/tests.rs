@@ -72,11 +72,16 @@ async fn readyz_verbose_tells_as_json_what_is_degraded() {
 
 #[tokio::test]
 async fn metrics_are_in_the_text_format_with_help() {
-    let drops = || metrics::counter!("zastava.buffer.drops.total").increment(3);
+    let drops = || metrics::counter!(zastava_common::metric::BUFFER_DROPS).increment(3);
     let server = start_with(Exposition::of(drops)).await;
     let answer = get(server.address, "/metrics").await;
     assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
-    assert!(answer.contains("\nzastava_buffer_drops_total 3\n"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    insta::assert_snapshot!(body.trim(), @"
+    # HELP zastava_buffer_drops_total Events dropped because no more could wait.
+    # TYPE zastava_buffer_drops_total counter
+    zastava_buffer_drops_total 3
+    ");
 }
 
 #[tokio::test]
