@@ -1,6 +1,7 @@
 //! Out of the house: JSON lines, readable lines, and the `Watch` service for consumers on this machine.
 #![forbid(unsafe_code)]
 
+mod convert;
 mod feed;
 mod filter;
 mod hub;
@@ -13,6 +14,7 @@ mod socket;
 mod telemetry;
 mod text;
 
+pub use convert::{BootClock, Converter};
 pub use feed::{Feed, FeedError};
 pub use filter::{Filter, FilterError};
 pub use hub::Hub;

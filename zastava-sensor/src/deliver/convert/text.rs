@@ -1,0 +1,31 @@
+//! Text without the formatting machinery, which costs several times the work itself.
+
+use uuid::Uuid;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(HEX[usize::from(nibble)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
+    }
+    text
+}
+
+pub(super) fn uuid(id: Uuid) -> String {
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+}
+
+pub(super) fn push_decimal(text: &mut String, number: u32) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.push(char::from(HEX[(number % 10) as usize]));
+}
+
+/// No reason is an absent field.
+pub(super) fn reason(reason: Option<&'static str>) -> String {
+    reason.unwrap_or_default().to_owned()
+}
