@@ -109,10 +109,10 @@ impl Task {
         value(self.0, offset!(task_mm))
     }
 
-    /// Where root and working directory stand.
+    /// Root and working directory, side by side (`Layout::fits`).
     #[inline(always)]
-    pub fn fs(self) -> u64 {
-        value(self.0, offset!(task_fs))
+    pub fn root_and_pwd(self) -> [Path; 2] {
+        value(value(self.0, offset!(task_fs)), offset!(fs_root))
     }
 }
 
@@ -156,12 +156,29 @@ impl Path {
         if path.vfsmount == 0 { None } else { Some(path) }
     }
 
+    #[inline(always)]
+    pub fn mount(self) -> Mount {
+        // mnt_root, mnt_sb, mnt_flags: side by side (`Layout::fits`).
+        let [root, _, flags] = value::<[u64; 3]>(self.vfsmount, offset!(vfsmount_mnt_root));
+        Mount { root, flags: flags as u32 }
+    }
+}
+
+/// What the programs want of a `struct vfsmount`.
+#[derive(Clone, Copy)]
+pub struct Mount {
+    /// The dentry at its root.
+    pub root: u64,
+    flags: u32,
+}
+
+impl Mount {
     /// A mount of the kernel's own: memfd, overlayfs' private clones of its layers.
     #[inline(always)]
     pub fn is_internal(self) -> bool {
         /// `MNT_INTERNAL` (include/linux/mount.h).
         const MNT_INTERNAL: u32 = 0x4000;
-        value::<u32>(self.vfsmount, offset!(vfsmount_mnt_flags)) & MNT_INTERNAL != 0
+        self.flags & MNT_INTERNAL != 0
     }
 }
 

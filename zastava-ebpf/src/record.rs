@@ -13,7 +13,7 @@ use zastava_common::abi::{
 };
 
 use crate::{
-    kernel::{Fail, Path, Task, Try, View, value},
+    kernel::{Fail, Mount, Path, Task, Try, View, value},
     maps::{EXEC_SCRATCH, FILES_RING, LOSS, PATH_SCRATCH, PROCESS_RING, SEQUENCE, offset, setting},
 };
 
@@ -279,16 +279,14 @@ impl<const CAP: u64> Record<CAP> {
         count as u16
     }
 
-    /// Adds the components of `path` up to the root of `task`, leaf first.
+    /// Adds the components of `path`, which is in `mount`, up to `root`; leaf first.
     #[inline(always)]
-    pub fn append_path(&mut self, task: Task, path: Path) -> PathLens {
+    pub fn append_path(&mut self, path: Path, mount: Mount, root: Path) -> PathLens {
         let start = self.len;
-        let root: Path = value(task.fs(), offset!(fs_root));
-        let mnt_root = value(path.vfsmount, offset!(vfsmount_mnt_root));
         let walk = Walk {
             dentry: path.dentry,
             vfsmount: path.vfsmount,
-            mnt_root,
+            mnt_root: mount.root,
             root_dentry: root.dentry,
             root_vfsmount: root.vfsmount,
             start,

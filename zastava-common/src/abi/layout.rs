@@ -169,6 +169,15 @@ impl Layout {
         if (self.path_mnt, self.path_dentry) != (0, 8) {
             return Err("struct path");
         }
+        if (self.vfsmount_mnt_root, self.vfsmount_mnt_flags) != (0, 16) {
+            return Err("struct vfsmount");
+        }
+        if self.fs_pwd != self.fs_root + 16 {
+            return Err("struct fs_struct");
+        }
+        if self.mm_arg_end != self.mm_arg_start + 8 {
+            return Err("struct mm_struct");
+        }
         // d_parent, then d_name: hash, len, name (include/linux/dcache.h).
         if (self.dentry_d_name, self.qstr_len, self.qstr_name) != (self.dentry_d_parent + 8, 4, 8) {
             return Err("struct dentry");

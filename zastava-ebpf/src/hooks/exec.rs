@@ -26,10 +26,10 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn try_exec(task: Task, bprm: u64) -> Try<()> {
-    let leader = task.group_leader().ok_or(Fail::Task)?;
     let mut record = ExecRecord::new::<ExecBody>()?;
     let head = record.header();
-    write_header(head, RecordKind::Exec, Lane::Exec, leader);
+    // Whichever thread called exec leads its process now (fs/exec.c de_thread).
+    write_header(head, RecordKind::Exec, Lane::Exec, task);
     let body = record.body::<ExecBody>();
 
     // SAFETY: scratch memory.
@@ -43,14 +43,17 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
     let interp: u64 = Block::get(block, bprm_at(offset!(bprm_interp)));
     let argc: u32 = Block::get(block, bprm_at(offset!(bprm_argc)));
     let path = file.path().ok_or(Fail::File)?;
+    let mount = path.mount();
+    let mm = task.mm();
+    let [root, pwd] = task.root_and_pwd();
     // SAFETY: the record's own memory; each place is written once.
     unsafe {
         (*head).mnt_ns = task.mnt_ns();
         Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?.identify(&raw mut (*body).file);
-        if path.is_internal() {
+        if mount.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
-        (*body).image = task.mm();
+        (*body).image = mm;
         (*body).comm = value(task.0, offset!(task_comm));
         let uid_gid = bpf_get_current_uid_gid();
         (*body).uid = uid_gid as u32;
@@ -67,13 +70,13 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
             }
         }
         // The tail, in the order that ExecBody names.
-        let (ancestors, ppid) = append_ancestors(&mut record, leader);
+        let (ancestors, ppid) = append_ancestors(&mut record, task);
         (*body).ancestors = ancestors;
         (*body).ppid = ppid;
-        (*body).exe = record.append_path(task, path);
-        (*body).cwd = record.append_path(task, value(task.fs(), offset!(fs_pwd)));
+        (*body).exe = record.append_path(path, mount, root);
+        (*body).cwd = record.append_path(pwd, pwd.mount(), root);
         (*body).filename_len = record.append_kernel_str(filename);
-        let (argv_len, argv_total) = append_arguments(&mut record, task.mm());
+        let (argv_len, argv_total) = append_arguments(&mut record, mm);
         (*body).argv_len = argv_len;
         (*body).argv_total = argv_total;
     }
@@ -116,8 +119,8 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
 /// The argument text as the new program sees it: bytes in the record and bytes there are.
 #[inline(always)]
 fn append_arguments(record: &mut ExecRecord, mm: u64) -> (u16, u32) {
-    let start = value::<u64>(mm, offset!(mm_arg_start));
-    let end = value::<u64>(mm, offset!(mm_arg_end));
+    // Side by side (`Layout::fits`).
+    let [start, end] = value::<[u64; 2]>(mm, offset!(mm_arg_start));
     let total = end.wrapping_sub(start);
     let count = if total > MAX_ARGV as u64 { MAX_ARGV as u64 } else { total };
     (record.append_user(start, count), total as u32)

@@ -207,7 +207,8 @@ fn thread() -> u64 {
 
 #[inline(always)]
 fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
-    if (thread() >> 32) as u32 == setting!(own_tgid) || path.is_internal() {
+    let mount = path.mount();
+    if (thread() >> 32) as u32 == setting!(own_tgid) || mount.is_internal() {
         return Ok(());
     }
     let mut record = PathRecord::new::<FileBody>(lane)?;
@@ -218,6 +219,7 @@ fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     }
     let task = Task::current();
     let leader = task.group_leader().ok_or(Fail::Task)?;
+    let [root, _] = task.root_and_pwd();
     let head = record.header();
     write_header(head, RecordKind::File, lane, leader);
     let body = record.body::<FileBody>();
@@ -227,7 +229,7 @@ fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
         seen.identify(&raw mut (*body).file);
         (*body).op = op as u32;
         (*body).reserved = 0;
-        (*body).path = record.append_path(task, path);
+        (*body).path = record.append_path(path, mount, root);
     }
     record.send(Ring::Files);
     Ok(())

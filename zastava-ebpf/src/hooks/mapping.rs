@@ -102,6 +102,8 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
 
     let leader = task.group_leader().ok_or(Fail::Task)?;
     let path = file.path().ok_or(Fail::File)?;
+    let mount = path.mount();
+    let [root, _] = task.root_and_pwd();
     let head = record.header();
     write_header(head, RecordKind::Mapping, lane, leader);
     let body = record.body::<MappingBody>();
@@ -109,13 +111,13 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
     unsafe {
         (*head).mnt_ns = task.mnt_ns();
         seen.identify(&raw mut (*body).file);
-        if path.is_internal() {
+        if mount.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
         (*body).image = mm;
         (*body).prot = prot as u32;
         (*body).by_protect = by_protect;
-        (*body).path = record.append_path(task, path);
+        (*body).path = record.append_path(path, mount, root);
     }
     record.send(Ring::Files);
     Ok(())

@@ -15,6 +15,8 @@ pub enum LayoutError {
         "this kernel's type information lacks {0}, which the kernel programs need; please report it with `uname -a`"
     )]
     Missing(&'static str),
+    #[error("{0} of this kernel has another order than the kernel programs expect; please report it with `uname -a`")]
+    Order(&'static str),
 }
 
 /// Looks every field up; overlayfs may be a module with type information of its own.
@@ -39,6 +41,7 @@ fn resolve_in(vmlinux: &Btf, overlay: Option<&Btf>) -> Result<Layout, LayoutErro
         }
         slot.copy_from_slice(&found.unwrap_or(ABSENT).to_ne_bytes());
     }
+    layout.fits().map_err(LayoutError::Order)?;
     Ok(layout)
 }
 

@@ -73,6 +73,20 @@ fn list(refused: &[Refused]) -> String {
     lines.join("\n")
 }
 
+/// What a trial of a tier showed.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub tier: Tier,
+    /// The hooks that are missing, or why the tier does not work at all.
+    pub outcome: Result<Vec<Missing>, String>,
+}
+
+/// Loads and attaches every tier for a moment, the best first.
+pub fn probe(config: &KernelConfig) -> Vec<Probe> {
+    let outcome = |tier| Source::open_tier(tier, config).map(|source| source.missing).map_err(|e| e.to_string());
+    Tier::ALL.into_iter().map(|tier| Probe { tier, outcome: outcome(tier) }).collect()
+}
+
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
     #[error(transparent)]
