@@ -17,11 +17,11 @@ const OVERLAY_ITSELF: &str = "inode of the overlay itself: the one below could n
 pub(super) fn file(artifact: Artifact, op: Op) -> v1::File {
     let Artifact { path, raw_path, path_truncated, identity, build_id, sha256, content, origin } = artifact;
     let (build_id, build_id_reason) = match build_id {
-        Known::Is(build_id) => (build_id, None),
+        Known::Is(build_id) => (String::from(&*build_id), None),
         Known::Not(reason) => (String::new(), Some(reason)),
     };
     let (sha256, strength, sha256_reason) = match sha256 {
-        Known::Is(digest) => (digest.sha256, how(digest.strength), None),
+        Known::Is(digest) => (String::from(&*digest.sha256), how(digest.strength), None),
         Known::Not(reason) => (String::new(), file::Strength::Unspecified, Some(reason)),
     };
     v1::File {
@@ -66,6 +66,7 @@ fn doubt(identity: Option<&FileIdentity>) -> Option<&'static str> {
 fn how(strength: Strength) -> file::Strength {
     match strength {
         Strength::Inode => file::Strength::ByInode,
+        Strength::Running => file::Strength::ByProcess,
         Strength::PathChecked => file::Strength::ByPathChecked,
         Strength::Path => file::Strength::ByPath,
     }

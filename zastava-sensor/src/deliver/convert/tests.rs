@@ -75,7 +75,7 @@ fn artifact() -> Artifact {
         path_truncated: false,
         identity: Some(identity()),
         build_id: Known::Is(BUILD_ID.into()),
-        sha256: Known::Is(Digest { sha256: "ab".repeat(32), strength: Strength::Inode }),
+        sha256: Known::Is(Digest { sha256: "ab".repeat(32).into(), strength: Strength::Inode }),
         content: Content::Elf,
         origin: FileOrigin::OverlayLower,
     }
