@@ -11,6 +11,8 @@ mod pretty;
 mod queue;
 mod serve;
 mod socket;
+mod stage;
+mod summary;
 mod telemetry;
 mod text;
 
@@ -22,3 +24,5 @@ pub use kind::{KindSet, Named, UnknownKind};
 pub use output::{Format, Output, OutputError};
 pub use serve::{ServeError, serve};
 pub use socket::{Socket, SocketError};
+pub use stage::Deliver;
+pub use summary::Summary;

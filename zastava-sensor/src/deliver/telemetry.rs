@@ -3,6 +3,8 @@
 use metrics::{counter, gauge};
 use zastava_common::metric;
 
+use crate::observation::Loss;
+
 /// The number of consumers is another one.
 pub(super) struct WatchersChanged {
     pub(super) count: usize,
@@ -38,5 +40,18 @@ impl EventsMissed {
     pub(super) fn emit(self) {
         tracing::debug!(events = self.count, "watchers were too slow");
         counter!(metric::WATCH_MISSED).increment(self.count);
+    }
+}
+
+/// The kernel's ledger says that records did not arrive.
+pub(super) struct RecordsLost<'a> {
+    pub(super) loss: &'a Loss,
+}
+
+impl RecordsLost<'_> {
+    pub(super) fn emit(self) {
+        let Loss { cgroup_id, kind, count, .. } = *self.loss;
+        tracing::warn!(cgroup_id, kind, count, "records of the kernel were lost");
+        counter!(metric::KERNEL_LOST, "kind" => kind).increment(count);
     }
 }
