@@ -24,6 +24,9 @@ pub(super) fn create(way: &str, content: &OsStr, to: &OsStr) -> io::Result<Outco
         "openat" => rustix::fs::openat(CWD, to, flags, Mode::RWXU)?,
         "openat2" => rustix::fs::openat2(CWD, to, flags, Mode::RWXU, ResolveFlags::empty())?,
         "creat" => raw::creat(to)?,
+        "overwrite" => {
+            rustix::fs::openat(CWD, to, OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?
+        }
         "tmpfile" => return tmpfile(&content, to),
         "io_uring" => return io_uring(&content, to),
         _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "no such way")),

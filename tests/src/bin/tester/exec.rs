@@ -16,10 +16,17 @@ use rustix::{
 use super::{Outcome, raw};
 
 /// Executes a copy that stands in memory alone.
-pub(super) fn memfd(program: &OsStr) -> io::Result<Outcome> {
-    let memory = rustix::fs::memfd_create("tester", MemfdFlags::empty())?;
+pub(super) fn memfd(name: &str, program: &OsStr) -> io::Result<Outcome> {
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
     io::copy(&mut fs::File::open(program)?, &mut fs::File::from(memory.try_clone()?))?;
     Err(raw::exec_open_file(&memory, program))
+}
+
+/// Executes a file that has no name any more.
+pub(super) fn unlinked(program: &OsStr) -> io::Result<Outcome> {
+    let file = fs::File::open(program)?;
+    fs::remove_file(program)?;
+    Err(raw::exec_open_file(&file.into(), program))
 }
 
 /// Executes a program that has no name any more by the time it has ended.
@@ -30,16 +37,15 @@ pub(super) fn gone(program: &OsStr) -> io::Result<Outcome> {
     expect_success(child.wait()?)
 }
 
-/// In `root` as root directory: executes `/a/program`, then puts a link out of the root in the place of `/a`.
-pub(super) fn swap(root: &OsStr, decoy: &OsStr) -> io::Result<Outcome> {
+/// In `root` as root directory: executes `/a/<name>`, then puts a link to the directory `decoy` outside of the root
+/// in the place of `/a`.
+pub(super) fn swap(root: &OsStr, name: &OsStr, decoy: &OsStr) -> io::Result<Outcome> {
     chroot(root)?;
     chdir("/")?;
-    let mut child = Command::new("/a/program").spawn()?;
+    let mut child = Command::new(Path::new("/a").join(name)).spawn()?;
     fs::rename("/a", "/b")?;
-    symlink(
-        Path::new("/../../../../../../../..").join(decoy.to_string_lossy().trim_start_matches('/')),
-        "/a",
-    )?;
+    let decoy = decoy.to_string_lossy();
+    symlink(Path::new("/../../../../../../../..").join(decoy.trim_start_matches('/')), "/a")?;
     expect_success(child.wait()?)
 }
 

@@ -6,6 +6,7 @@
 mod create;
 mod exec;
 mod listen;
+mod loaded;
 mod map;
 mod overlay;
 mod place;
@@ -13,7 +14,11 @@ mod raw;
 mod storm;
 mod uring;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io,
+    process::{Command, ExitCode},
+};
 
 /// What a subcommand came to.
 enum Outcome {
@@ -43,9 +48,10 @@ fn main() -> ExitCode {
 
 fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
     match (name, args) {
-        ("memfd", [program]) => exec::memfd(program),
+        ("memfd", [name, program]) => exec::memfd(&name.to_string_lossy(), program),
+        ("unlinked", [program]) => exec::unlinked(program),
         ("gone", [program]) => exec::gone(program),
-        ("swap", [root, decoy]) => exec::swap(root, decoy),
+        ("swap", [root, name, decoy]) => exec::swap(root, name, decoy),
         ("map", [file]) => map::map(file),
         ("protect", [file]) => map::protect(file),
         ("create", [way, content, to]) => create::create(&way.to_string_lossy(), content, to),
@@ -53,11 +59,14 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("link", [from, to]) => std::fs::hard_link(from, to).map(|()| Outcome::Done),
         ("chmod", [file]) => create::make_executable(file),
         ("overlay", [directory]) => overlay::overlay(directory),
-        ("cgroup", [mount, path, program]) => place::cgroup(mount, path, program),
+        ("cgroup", [mount, path, program, arguments @ ..]) => {
+            place::cgroup(mount, path, Command::new(program).args(arguments))
+        }
         ("listen", [address]) => listen::listen(&address.to_string_lossy()),
         ("storm", [program, count, parents]) => {
             storm::storm(program, &count.to_string_lossy(), &parents.to_string_lossy())
         }
+        ("programs", []) => loaded::programs(),
         ("parent", [program, count]) => storm::parent(program, &count.to_string_lossy()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no such thing, or not with these arguments")),
     }

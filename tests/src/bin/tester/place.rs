@@ -4,14 +4,14 @@ use std::{ffi::OsStr, fs, io, path::Path, process::Command};
 
 use super::{Outcome, exec::expect_success};
 
-/// Makes the cgroup `path` below `mount` (cgroup v2), executes `program` there and removes the cgroup again.
-pub(super) fn cgroup(mount: &OsStr, path: &OsStr, program: &OsStr) -> io::Result<Outcome> {
+/// Makes the cgroup `path` below `mount` (cgroup v2), runs `command` there and removes the cgroup again.
+pub(super) fn cgroup(mount: &OsStr, path: &OsStr, command: &mut Command) -> io::Result<Outcome> {
     let mount = Path::new(mount);
     let cgroup = mount.join(path.to_string_lossy().trim_start_matches('/'));
     fs::create_dir_all(&cgroup)?;
     let me = std::process::id().to_string();
     fs::write(cgroup.join("cgroup.procs"), &me)?;
-    let status = Command::new(program).status();
+    let status = command.status();
     fs::write(mount.join("cgroup.procs"), &me)?;
     // What others still use stays.
     for empty in cgroup.ancestors().take_while(|above| *above != mount) {

@@ -64,3 +64,17 @@ pub(super) fn unshare(what: UnshareFlags) -> io::Result<()> {
     // SAFETY: file descriptors stay shared.
     Ok(unsafe { unshare_unsafe(what - UnshareFlags::FILES) }?)
 }
+
+/// The id of the next kernel program after `id` (`BPF_PROG_GET_NEXT_ID`); `None`: that was the last.
+pub(super) fn next_program(id: u32) -> io::Result<Option<u32>> {
+    const BPF_PROG_GET_NEXT_ID: libc::c_int = 11;
+    // start_id, next_id, open_flags (include/uapi/linux/bpf.h).
+    let mut attributes = [id, 0, 0];
+    // SAFETY: the kernel reads and writes the 12 bytes of `attributes`.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_NEXT_ID, attributes.as_mut_ptr(), 12) };
+    if result == 0 {
+        return Ok(Some(attributes[1]));
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOENT) { Ok(None) } else { Err(error) }
+}

@@ -1,0 +1,15 @@
+//! What is loaded in the kernel.
+
+use std::io;
+
+use super::{Outcome, raw};
+
+/// Prints the ids of all kernel programs.
+pub(super) fn programs() -> io::Result<Outcome> {
+    let mut id = 0;
+    while let Some(next) = raw::next_program(id)? {
+        println!("{next}");
+        id = next;
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,46 @@
+//! An image's layers.
+
+use std::fs;
+
+use zastava_common::event::v1::{
+    event::Kind,
+    file::{Op, Origin},
+};
+
+use crate::{
+    elf::Deed,
+    expect::{Expected, file_of},
+    sight::Sight,
+    stage::{Stage, Stop},
+};
+
+/// The file that is told is the one of the layer, not the overlay's.
+pub(super) fn layers(stage: &Stage) -> Result<Vec<Expected>, Stop> {
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(stage.at(name))?;
+    }
+    let program = stage.program("lower/program", Deed::Exit(0))?;
+    let other = stage.program("lower/other", Deed::Exit(0))?;
+    stage.tester(["overlay".as_ref(), stage.directory.as_os_str()])?;
+    let copied = other.bytes_at(&stage.at("upper/other"))?;
+    let lower = program.at(stage.at("merged/program"));
+    let upper = copied.at(stage.at("merged/other"));
+    let mut expected = vec![
+        Expected::exec(stage.tier, &lower)
+            .check("file.origin", Origin::OverlayLower, |event| file_of(event).origin()),
+        Expected::exit(stage.tier, &lower.path).with_code(0),
+        Expected::exec(stage.tier, &upper)
+            .check("file.origin", Origin::OverlayUpper, |event| file_of(event).origin()),
+        Expected::exit(stage.tier, &upper.path).with_code(0),
+    ];
+    if Sight::UnwatchedMount.sees(stage.tier) {
+        expected.push(Expected::created(stage.tier, Op::Chmod, &upper));
+    }
+    // How the overlay copies a file is its own affair.
+    let [work, above] = ["work", "upper"].map(|name| stage.at(name).to_string_lossy().into_owned());
+    expected.push(Expected::maybe(stage.tier, Kind::FileCreate, "the copy", move |event| {
+        let path = file_of(event).path;
+        path.starts_with(&work) || path.starts_with(&above)
+    }));
+    Ok(expected)
+}
