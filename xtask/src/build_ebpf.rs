@@ -39,7 +39,7 @@ pub(crate) fn build() -> Result<Vec<PathBuf>> {
     let begun = Instant::now();
     let mut objects = Vec::new();
     for (name, features) in OBJECTS {
-        let mut cargo = compiler.cargo_build();
+        let mut cargo = compiler.cargo("build");
         cargo
             .current_dir(&krate)
             .args(["--quiet", "--locked"])

@@ -1,10 +1,14 @@
 //! All automation of the project: `cargo xtask --help`.
+#![forbid(unsafe_code)]
 
 mod build_ebpf;
+mod fuzz;
+mod lint;
 mod places;
 mod run;
 mod setup;
 mod step;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -30,6 +34,12 @@ enum Command {
     BuildEbpf,
     /// Builds everything and runs the sensor on this machine
     Run(run::Options),
+    /// Checks form, lints and the rules of the house
+    Lint,
+    /// Runs every test: unit, on this kernel, on Debian's kernels
+    Test(test::Options),
+    /// Runs every fuzz target
+    Fuzz(fuzz::Options),
     /// Runs a command on Debian's kernels in emulated machines
     Vm(vm::Options),
 }
@@ -40,6 +50,9 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::run(&options),
         Command::BuildEbpf => build_ebpf::run(),
         Command::Run(options) => run::run(&options),
+        Command::Lint => lint::run(),
+        Command::Test(options) => test::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Vm(options) => vm::run(&options),
     };
     match result {

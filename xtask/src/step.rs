@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     env,
     io::{BufRead as _, BufReader, IsTerminal as _, Read, stderr},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::mpsc::{Sender, channel},
     thread,
     time::{Duration, Instant},
@@ -32,29 +32,14 @@ pub(crate) fn shown(what: &str, command: &mut Command) -> Result<()> {
 pub(crate) fn quiet(what: &str, command: &mut Command) -> Result<()> {
     let progress = progress(what);
     let begun = Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", line(command)))?;
-    let (sender, lines) = channel();
-    let readers = [
-        child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
-        child.stderr.take().map(|pipe| forward(pipe, sender)),
-    ];
     let mut last = VecDeque::with_capacity(SHOWN_ON_FAILURE);
-    for text in lines {
+    let status = piped(command, |text| {
         progress.set_message(format!("{what}: {}", text.chars().take(90).collect::<String>()));
         if last.len() == SHOWN_ON_FAILURE {
             last.pop_front();
         }
         last.push_back(text);
-    }
-    for reader in readers.into_iter().flatten() {
-        drop(reader.join());
-    }
-    let status = child.wait()?;
+    })?;
     progress.finish_and_clear();
     if !status.success() {
         for text in last {
@@ -63,6 +48,20 @@ pub(crate) fn quiet(what: &str, command: &mut Command) -> Result<()> {
         bail!("{what}: {status}; the command was: {}", line(command));
     }
     println!("{what}: done in {}", seconds(begun.elapsed()));
+    Ok(())
+}
+
+/// Runs `command` with its output on the terminal and each line given to `watch` as well.
+pub(crate) fn watched(what: &str, command: &mut Command, mut watch: impl FnMut(&str)) -> Result<()> {
+    println!("{what}");
+    let begun = Instant::now();
+    let status = piped(command, |text| {
+        println!("{text}");
+        watch(&text);
+    })?;
+    if !status.success() {
+        bail!("{status} after {}; the command was: {}", seconds(begun.elapsed()), line(command));
+    }
     Ok(())
 }
 
@@ -96,7 +95,27 @@ fn progress(what: &str) -> ProgressBar {
     }
 }
 
-fn forward(pipe: impl Read + Send + 'static, to: Sender<String>) -> thread::JoinHandle<()> {
+/// Runs `command` and gives each line of both its outputs to `each`.
+fn piped(command: &mut Command, mut each: impl FnMut(String)) -> Result<ExitStatus> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", line(command)))?;
+    let (sender, lines) = channel();
+    if let Some(pipe) = child.stdout.take() {
+        forward(pipe, sender.clone());
+    }
+    if let Some(pipe) = child.stderr.take() {
+        forward(pipe, sender);
+    }
+    // Ends when both outputs have.
+    lines.into_iter().for_each(&mut each);
+    Ok(child.wait()?)
+}
+
+fn forward(pipe: impl Read + Send + 'static, to: Sender<String>) {
     thread::spawn(move || {
         for bytes in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             let text = String::from_utf8_lossy(&bytes);
@@ -106,5 +125,5 @@ fn forward(pipe: impl Read + Send + 'static, to: Sender<String>) -> thread::Join
                 return;
             }
         }
-    })
+    });
 }

@@ -67,14 +67,16 @@ pub(crate) struct How {
     #[arg(long, value_name = "FILE")]
     with: Vec<PathBuf>,
     /// End a machine after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
 }
 
 /// What became of one kernel.
 pub(crate) struct Outcome {
-    pub(crate) kernel: String,
+    pub(crate) series: Series,
+    pub(crate) version: String,
     pub(crate) verdict: Verdict,
+    pub(crate) took: Duration,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -83,8 +85,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Success).collect();
     match failed.first() {
         None => Ok(()),
-        Some(Outcome { kernel, verdict, .. }) => {
-            bail!("{} of {} kernels failed, first {kernel}: {verdict}", failed.len(), outcomes.len())
+        Some(Outcome { series, verdict, .. }) => {
+            bail!("{} of {} kernels failed, first {series}: {verdict}", failed.len(), outcomes.len())
         }
     }
 }
@@ -122,9 +124,9 @@ pub(crate) fn on_kernels(
             watch(*series, line);
         });
         drop(fs::remove_file(&image));
-        let verdict = verdict?;
-        println!("kernel {series}: {verdict} in {}", step::seconds(begun.elapsed()));
-        outcomes.push(Outcome { kernel: format!("{series} ({})", kernel.version), verdict });
+        let (verdict, took) = (verdict?, begun.elapsed());
+        println!("kernel {series}: {verdict} in {}", step::seconds(took));
+        outcomes.push(Outcome { series: *series, version: kernel.version, verdict, took });
     }
     Ok(outcomes)
 }

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask vm` puts it, the command and the kernel's modules into the machine and reads the verdict from the
 //! console.
+#![forbid(unsafe_code)]
 
 use std::{
     ffi::{CStr, OsString},

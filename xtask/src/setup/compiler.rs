@@ -47,19 +47,19 @@ impl Compiler {
             .with_context(|| format!("cannot read the LLVM version of {self:?} from: {version}"))
     }
 
-    /// `cargo build` for BPF, without what an outer cargo or rustup has set.
-    pub(crate) fn cargo_build(self) -> Command {
+    /// `cargo build` or `cargo check` for BPF, without what an outer cargo or rustup has set.
+    pub(crate) fn cargo(self, subcommand: &str) -> Command {
         let mut command = match self {
             Self::Debian => {
                 let mut command = Command::new("cargo");
                 // The programs need `asm_experimental_arch`; the named crates alone may use unstable features.
                 command.env("RUSTC_BOOTSTRAP", "aya_ebpf,zastava_ebpf");
-                command.args(["build", "--release", "--target", TARGET]);
+                command.args([subcommand, "--release", "--target", TARGET]);
                 command
             }
             Self::Nightly => {
                 let mut command = rustup_nightly();
-                command.args(["cargo", "build", "--release", "--target", TARGET, "-Z", "build-std=core"]);
+                command.args(["cargo", subcommand, "--release", "--target", TARGET, "-Z", "build-std=core"]);
                 command
             }
         };
