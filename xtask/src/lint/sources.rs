@@ -61,7 +61,8 @@ fn has_reason(lines: &[&str]) -> bool {
         if line.contains("SAFETY:") {
             return true;
         }
-        let code = code(line).trim_end();
+        let code = code(line);
+        let code = code.trim_end();
         if !line.trim_start().starts_with("//")
             && (code.ends_with(';') || code.ends_with('}') || code.trim().is_empty())
         {
