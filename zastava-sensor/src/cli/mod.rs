@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod doctor;
 pub mod duration;
 pub mod exit;
 pub mod log;
@@ -13,7 +14,14 @@ use std::{fmt::Display, io, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use config::{ConfigCommand, ConfigCommandError};
+use doctor::{DoctorArgs, DoctorError};
+use run::RunArgs;
 use watch::WatchArgs;
+
+use crate::{
+    kernel::source::KernelError,
+    pipeline::{self, PipelineError},
+};
 
 /// Names what ran in containers and on their host, with proof: who executed, mapped or made which file, with its
 /// build-id and SHA-256.
@@ -26,12 +34,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(RunArgs),
+    Doctor(DoctorArgs),
     Watch(WatchArgs),
     Config(ConfigCommand),
 }
 
 const AFTER_HELP: &str = "\
 Examples:
+  zastava-sensor doctor                           what this kernel lets the sensor see, and why not more
+  zastava-sensor run                              observe this machine; readable lines until Ctrl-C
   zastava-sensor watch                            what a running sensor sees, live
   zastava-sensor watch --kind exec --output json  the same as JSON, programs only
   zastava-sensor config check zastava.yaml        whether a configuration can be used
@@ -50,6 +62,13 @@ pub fn main() -> ExitCode {
     // Says what is wrong, or what help was asked for, by itself.
     let Cli { command } = Cli::parse();
     match command {
+        Command::Run(arguments) => observe(arguments),
+        Command::Doctor(arguments) => match arguments.run(&mut io::stdout().lock()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(exit::NO_TIER),
+            Err(error @ DoctorError::Config(_)) => fail(exit::USAGE, &error),
+            Err(error @ DoctorError::Write(_)) => fail(exit::FAILED, &error),
+        },
         Command::Watch(arguments) => watch::run(arguments),
         Command::Config(command) => match command.run(&mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +78,26 @@ pub fn main() -> ExitCode {
             Err(error @ ConfigCommandError::Write(_)) => fail(exit::FAILED, &error),
             Err(error @ ConfigCommandError::Config(_)) => fail(exit::USAGE, &error),
         },
+    }
+}
+
+/// The sensor itself; the summary goes to the standard error, where it is in nobody's way.
+fn observe(arguments: RunArgs) -> ExitCode {
+    let options = match arguments.options() {
+        Ok(options) => options,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    if let Err(error) = log::start(options.colour) {
+        return fail(exit::FAILED, &error);
+    }
+    match pipeline::run(&options) {
+        Ok(summary) => {
+            eprintln!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error @ PipelineError::Kernel(KernelError::NoTier(_))) => fail(exit::NO_TIER, &error),
+        Err(error @ PipelineError::Socket(_)) => fail(exit::SENSOR, &error),
+        Err(error) => fail(exit::FAILED, &error),
     }
 }
 

@@ -15,7 +15,9 @@ pub enum LayoutError {
         "this kernel's type information lacks {0}, which the kernel programs need; please report it with `uname -a`"
     )]
     Missing(&'static str),
-    #[error("{0} of this kernel has another order than the kernel programs expect; please report it with `uname -a`")]
+    #[error(
+        "{0} of this kernel has another order than the kernel programs expect; please report it with `uname -a`"
+    )]
     Order(&'static str),
 }
 

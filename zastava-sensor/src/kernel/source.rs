@@ -83,7 +83,8 @@ pub struct Probe {
 
 /// Loads and attaches every tier for a moment, the best first.
 pub fn probe(config: &KernelConfig) -> Vec<Probe> {
-    let outcome = |tier| Source::open_tier(tier, config).map(|source| source.missing).map_err(|e| e.to_string());
+    let outcome =
+        |tier| Source::open_tier(tier, config).map(|source| source.missing).map_err(|e| e.to_string());
     Tier::ALL.into_iter().map(|tier| Probe { tier, outcome: outcome(tier) }).collect()
 }
 

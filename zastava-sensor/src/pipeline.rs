@@ -1,2 +1,0 @@
-//! The wiring of the stages: bounded channels, ordered shutdown.
-#![forbid(unsafe_code)]
