@@ -262,7 +262,7 @@ async fn arrives(kind: SignalKind) {
         }
         Err(error) => {
             tracing::warn!(%error, "A signal cannot be waited for.");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
