@@ -59,9 +59,9 @@ pub fn write_header(to: *mut RecordHeader, kind: RecordKind, lane: Lane, leader:
     }
 }
 
-/// Sends the `len` bytes of a record that begins with `header`.
+/// Sends the `len` bytes of a record that begins with `header`; `false`: lost, and entered in the ledger.
 #[inline(always)]
-pub fn send(ring: Ring, header: &RecordHeader, len: u64) {
+pub fn send(ring: Ring, header: &RecordHeader, len: u64) -> bool {
     let (map, watermark): (&RingBuf, u32) = match ring {
         Ring::Process => (&PROCESS_RING, setting!(process_watermark)),
         Ring::Files => (&FILES_RING, setting!(files_watermark)),
@@ -72,9 +72,11 @@ pub fn send(ring: Ring, header: &RecordHeader, len: u64) {
     // SAFETY: callers pass initialised scratch memory of at least `len` bytes.
     let bytes =
         unsafe { core::slice::from_raw_parts(core::ptr::from_ref(header).cast::<u8>(), len as usize) };
-    if map.output::<[u8]>(bytes, flags).is_err() {
+    let sent = map.output::<[u8]>(bytes, flags).is_ok();
+    if !sent {
         lost(header);
     }
+    sent
 }
 
 /// Enters a record that could not be sent in the ledger.
@@ -213,17 +215,14 @@ impl<const CAP: u64> Record<CAP> {
         unsafe { self.base.add(size_of::<RecordHeader>()).cast() }
     }
 
-    /// Sends what was built.
+    /// Sends what was built; `false`: lost, and entered in the ledger.
     #[inline(always)]
-    pub fn send(self, ring: Ring) {
-        let len = self.len;
-        if len > CAP {
-            return;
-        }
-        // SAFETY: the header was written first of all.
+    pub fn send(self, ring: Ring) -> bool {
+        let len = at_most::<CAP>(self.len);
+        // SAFETY: the header was written before.
         unsafe {
             (*self.header()).len = len as u32;
-            send(ring, &*self.header(), at_most::<CAP>(len));
+            send(ring, &*self.header(), len)
         }
     }
 

@@ -28,8 +28,6 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
 fn try_exec(task: Task, bprm: u64) -> Try<()> {
     let mut record = ExecRecord::new::<ExecBody>()?;
     let head = record.header();
-    // Whichever thread called exec leads its process now (fs/exec.c de_thread).
-    write_header(head, RecordKind::Exec, Lane::Exec, task);
     let body = record.body::<ExecBody>();
 
     // SAFETY: scratch memory.
@@ -43,13 +41,17 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
     let interp: u64 = Block::get(block, bprm_at(offset!(bprm_interp)));
     let argc: u32 = Block::get(block, bprm_at(offset!(bprm_argc)));
     let path = file.path().ok_or(Fail::File)?;
+    let seen = Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?;
+    // Nothing fails from here on: the number that the header takes is sent or entered as a loss. Whichever thread
+    // called exec leads its process now (fs/exec.c de_thread).
+    write_header(head, RecordKind::Exec, Lane::Exec, task);
     let mount = path.mount();
     let mm = task.mm();
     let [root, pwd] = task.root_and_pwd();
     // SAFETY: the record's own memory; each place is written once.
     unsafe {
         (*head).mnt_ns = task.mnt_ns();
-        Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?.identify(&raw mut (*body).file);
+        seen.identify(&raw mut (*body).file);
         if mount.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }

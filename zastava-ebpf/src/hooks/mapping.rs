@@ -119,6 +119,9 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
         (*body).by_protect = by_protect;
         (*body).path = record.append_path(path, mount, root);
     }
-    record.send(Ring::Files);
+    if !record.send(Ring::Files) {
+        // To be told at the next mapping.
+        let _ = SEEN.remove(&key);
+    }
     Ok(())
 }

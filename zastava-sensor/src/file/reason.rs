@@ -32,6 +32,8 @@ pub const NO_PATH: &str = "no absolute path";
 pub const SYMLINK: &str = "symbolic link in the path";
 /// A directory, device, FIFO or socket.
 pub const NOT_REGULAR: &str = "not a regular file";
+/// Written, but neither ELF nor a script nor executable: not read beyond its head, and no event.
+pub const NOT_A_PROGRAM: &str = "not a program";
 /// A file system of user space or of a network: reading from it can hang.
 pub const MAY_BLOCK: &str = "file system that may not answer";
 /// The path is not in the kernel's cache, and a walk could hang in a file system that may not answer.
@@ -61,6 +63,7 @@ pub const ALL: [&str; 21] = [
     NO_PATH,
     SYMLINK,
     NOT_REGULAR,
+    NOT_A_PROGRAM,
     MAY_BLOCK,
     WALK_MAY_BLOCK,
     LOOKUPS_EXHAUSTED,

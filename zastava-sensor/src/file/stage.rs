@@ -7,7 +7,7 @@ use zastava_common::abi::{FileIdentity, file_flag};
 
 use crate::kernel::record::{KernelPath, ProcessKey};
 use crate::kernel::sys::stat::TMPFS;
-use crate::observation::{Artifact, FileOrigin, Known};
+use crate::observation::{Artifact, Content, FileOrigin, Known};
 use crate::process::proc::ProcRoot;
 
 use super::budget::{Budget, Limits};
@@ -16,6 +16,9 @@ use super::open::{Opened, Opener};
 use super::read::{Reader, hex, is_settled};
 use super::reason;
 use super::same::may_block;
+
+/// Any execute bit of `inode.i_mode`.
+const EXECUTABLE: u32 = 0o111;
 
 /// What a file is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +158,7 @@ impl FileStage {
         }
         let now_ns = (self.clock)();
         match self.opener.reported(file, request, now_ns) {
-            Ok(opened) => self.read(version, &opened, request.container, now_ns),
+            Ok(opened) => self.read(version, &opened, request, now_ns),
             Err(reason) => Facts::unknown(reason),
         }
     }
@@ -175,7 +178,7 @@ impl FileStage {
             facts
         } else {
             self.counters.misses += 1;
-            self.read(version, &opened, request.container, now_ns)
+            self.read(version, &opened, request, now_ns)
         };
         // What the bytes are is sure; that they are the right ones is as sure as the way that led here.
         if let Known::Is(digest) = &mut facts.sha256 {
@@ -184,12 +187,19 @@ impl FileStage {
         facts
     }
 
-    fn read(&mut self, version: Version, opened: &Opened, container: Option<u64>, now_ns: u64) -> Facts {
+    fn read(&mut self, version: Version, opened: &Opened, request: &FileRequest<'_>, now_ns: u64) -> Facts {
         let size = opened.sight.file.size;
+        // Of every file that is written few are programs: the first bytes tell.
+        if request.purpose == Purpose::Created && opened.sight.file.mode & EXECUTABLE == 0 {
+            let facts = self.reader.head(opened, reason::NOT_A_PROGRAM);
+            if facts.content == Content::Other {
+                return facts;
+            }
+        }
         let is_settled = is_settled(opened);
         let facts = if size > self.limits.max_hash_file_bytes {
             self.reader.head(opened, reason::TOO_LARGE)
-        } else if let Err(reason) = self.budget.take(size, container, now_ns) {
+        } else if let Err(reason) = self.budget.take(size, request.container, now_ns) {
             self.reader.head(opened, reason)
         } else {
             self.reader.all(opened)
