@@ -46,7 +46,7 @@ pub const NO_ACCESS: &str = "permission denied";
 pub const READ_FAILED: &str = "read error";
 
 /// All of them, for counters.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     NOT_ELF,
     NO_BUILD_ID,
     MALFORMED_ELF,

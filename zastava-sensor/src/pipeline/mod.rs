@@ -32,7 +32,7 @@ use zastava_common::{
     event::id::{EventIdError, EventIdSource},
 };
 
-use self::observer::Observer;
+use self::{observer::Observer, stages::Stages};
 use crate::{
     cli::run::RunOptions,
     container::{CgroupInventory, DEFAULT_CAPACITY},
@@ -125,9 +125,9 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
     readiness.reached(Step::Attached);
 
     let (output, observed) = mpsc::channel(BATCHES);
-    let observer = observer(options, &kernel);
+    let stages = Stages { observer: observer(options, &kernel), input, output };
     let (flush, told) = (kernel.flush, readiness.clone());
-    let stages = spawn("stages", move || stages::run(observer, scan, flush, input, &output, &told))?;
+    let stages = spawn("stages", move || stages.run(scan, flush, &told))?;
     let (delivered, over) = oneshot::channel();
     spawn("deliver", move || {
         // The receiver is gone only when the end took too long.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::mpsc;
 
 use super::{figures, observer::Observer};
 use crate::{
@@ -26,40 +26,66 @@ pub(super) struct Figures {
     pub(super) file: crate::file::Counters,
 }
 
-/// Runs until the kernel stage is over or nobody receives.
-///
-/// The hooks are attached before `scan` looks: a process that executes in between is told by both, and the hooks'
-/// records, which wait in `input`, are walked first so that the process stage can drop the double.
-pub(super) fn run(
-    mut observer: Observer,
-    scan: Scan,
-    flush: Duration,
-    mut input: mpsc::Receiver<Batch>,
-    output: &mpsc::Sender<Vec<Observation>>,
-    readiness: &Readiness,
-) {
-    observer.container.scan();
-    let existing: Vec<Existing> = scan.collect();
-    // What happened until now has left the rings two flushes from now.
-    let settled = Instant::now() + flush * 2;
-    while Instant::now() < settled {
-        match input.try_recv() {
-            Ok(batch) => {
-                if output.blocking_send(walk(&mut observer, batch)).is_err() {
-                    return;
-                }
+/// The stages with what comes in and where it goes.
+pub(super) struct Stages {
+    pub(super) observer: Observer,
+    pub(super) input: mpsc::Receiver<Batch>,
+    pub(super) output: mpsc::Sender<Vec<Observation>>,
+}
+
+/// The stage behind has hung up.
+struct Over;
+
+impl Stages {
+    /// Runs until the kernel stage is over or nobody receives.
+    ///
+    /// The hooks are attached before `scan` looks: a process that executes in between is told by both, and the hooks'
+    /// records, which wait in the rings for up to `flush`, are walked first so that the process stage can drop the
+    /// double.
+    pub(super) fn run(mut self, scan: Scan, flush: Duration, readiness: &Readiness) {
+        // Nobody is left to tell why it ended.
+        let _ = self.enumerate(scan, flush).and_then(|()| {
+            readiness.reached(Step::Enumerated);
+            tracing::info!("Ready.");
+            while let Some(batch) = self.input.blocking_recv() {
+                let observations = walk(&mut self.observer, batch);
+                self.hand_on(observations)?;
             }
-            Err(TryRecvError::Disconnected) => break,
-            Err(TryRecvError::Empty) => std::thread::sleep(BETWEEN_LOOKS),
-        }
+            Ok(())
+        });
     }
-    let mut next = Some(tell(&mut observer, existing));
-    readiness.reached(Step::Enumerated);
-    while let Some(observations) = next {
-        if !observations.is_empty() && output.blocking_send(observations).is_err() {
-            return;
+
+    fn enumerate(&mut self, scan: Scan, flush: Duration) -> Result<(), Over> {
+        self.observer.container.scan();
+        let existing: Vec<Existing> = scan.collect();
+        let settled = Instant::now() + flush * 2;
+        while Instant::now() < settled {
+            self.live()?;
+            std::thread::sleep(BETWEEN_LOOKS);
         }
-        next = input.blocking_recv().map(|batch| walk(&mut observer, batch));
+        // Reading what runs takes its time; what happens meanwhile does not wait for it.
+        for existing in existing {
+            let observations = tell(&mut self.observer, existing);
+            self.hand_on(observations)?;
+            self.live()?;
+        }
+        Ok(())
+    }
+
+    /// Walks the batches that wait.
+    fn live(&mut self) -> Result<(), Over> {
+        while let Ok(batch) = self.input.try_recv() {
+            let observations = walk(&mut self.observer, batch);
+            self.hand_on(observations)?;
+        }
+        Ok(())
+    }
+
+    fn hand_on(&self, observations: Vec<Observation>) -> Result<(), Over> {
+        if observations.is_empty() {
+            return Ok(());
+        }
+        self.output.blocking_send(observations).map_err(|_| Over)
     }
 }
 
@@ -79,13 +105,10 @@ fn walk(observer: &mut Observer, batch: Batch) -> Vec<Observation> {
     observations
 }
 
-fn tell(observer: &mut Observer, existing: Vec<Existing>) -> Vec<Observation> {
-    let mut observations = Vec::new();
-    for Existing { exec, mappings } in existing {
-        if let Some(observation) = observer.observe(exec) {
-            observations.push(observation);
-            observations.extend(mappings.into_iter().filter_map(|mapping| observer.observe(mapping)));
-        }
-    }
+fn tell(observer: &mut Observer, existing: Existing) -> Vec<Observation> {
+    let Existing { exec, mappings } = existing;
+    let Some(observation) = observer.observe(exec) else { return Vec::new() };
+    let mut observations = vec![observation];
+    observations.extend(mappings.into_iter().filter_map(|mapping| observer.observe(mapping)));
     observations
 }
