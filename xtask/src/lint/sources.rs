@@ -31,7 +31,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
 
 /// The line without what it quotes and without its comment.
 fn code(line: &str) -> String {
-    let unquoted: String = line.split('"').step_by(2).collect();
+    let unquoted: String = line.replace("\\\"", "").split('"').step_by(2).collect();
     unquoted.split("//").next().unwrap_or_default().to_owned()
 }
 
