@@ -266,7 +266,7 @@ impl Source {
         if let Some(files) = &mut self.files
             && let Err(error) = files.read(|record| records.push(record))
         {
-            tracing::warn!(%error, "File changes cannot be read.");
+            tracing::warn!(%error, "file changes cannot be read");
         }
         settle(records);
         if let Some(perf) = &mut self.perf {
@@ -292,7 +292,7 @@ impl Source {
         if let Some(files) = &mut self.files {
             counters.fanotify = files.counters();
             if let Err(error) = files.refresh() {
-                tracing::warn!(%error, "New mounts cannot be watched.");
+                tracing::warn!(%error, "new mounts cannot be watched");
             }
         }
         batch.counters = Some(counters);

@@ -213,7 +213,7 @@ fn unified(options: &RunOptions) -> Option<Cgroupfs> {
     }
     Cgroupfs::find(&ProcRoot::new(options.config.runtime.procfs.as_path()))
         .inspect_err(
-            |error| tracing::warn!(%error, "Containers are told by what processes say of themselves."),
+            |error| tracing::warn!(%error, "containers are told by what processes say of themselves"),
         )
         .ok()
 }
@@ -224,14 +224,14 @@ fn announce(source: &Source, readiness: &Readiness) {
         tracing::info!(
             tier = refused.tier.name(),
             reason = refused.reason,
-            "A better tier does not work here."
+            "a better tier does not work here"
         );
     }
     for missing in source.missing() {
         readiness.degraded(missing.gives.name(), &format!("{}: {}", missing.hook, missing.reason));
-        tracing::warn!(hook = missing.hook, reason = missing.reason, "Without {}.", missing.gives.name());
+        tracing::warn!(hook = missing.hook, reason = missing.reason, "without {}", missing.gives.name());
     }
-    tracing::info!(tier = source.tier().name(), "Attached.");
+    tracing::info!(tier = source.tier().name(), "attached");
 }
 
 /// The node's name: Kubernetes' if it gave one, else the machine's.
@@ -261,7 +261,7 @@ async fn arrives(kind: SignalKind) {
             signals.recv().await;
         }
         Err(error) => {
-            tracing::warn!(%error, "A signal cannot be waited for.");
+            tracing::warn!(%error, "a signal cannot be waited for");
             std::future::pending::<()>().await;
         }
     }

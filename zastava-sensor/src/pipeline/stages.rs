@@ -46,7 +46,7 @@ impl Stages {
         // Nobody is left to tell why it ended.
         let _ = self.enumerate(scan, flush).and_then(|()| {
             readiness.reached(Step::Enumerated);
-            tracing::info!("Ready.");
+            tracing::info!("ready");
             while let Some(batch) = self.input.blocking_recv() {
                 let observations = walk(&mut self.observer, batch);
                 self.hand_on(observations)?;
