@@ -168,3 +168,6 @@ impl<'a> Tail<'a> {
         Ok(KernelPath { bytes, truncated })
     }
 }
+
+#[cfg(test)]
+mod tests;
