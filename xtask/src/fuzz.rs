@@ -45,6 +45,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if targets.is_empty() {
         bail!("no such fuzz target; there are: {}", list.lines().collect::<Vec<_>>().join(" "));
     }
+    let mut build = fuzz(&cargo_fuzz);
+    step::quiet("Building the fuzz targets with sanitizers", build.arg("build").args(target))?;
     let mut failed = Vec::new();
     for name in &targets {
         let mut run = fuzz(&cargo_fuzz);
