@@ -15,8 +15,9 @@ use crate::{places, step};
 /// Static glibc is to be had everywhere; a musl target is not.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Dynamic programs that tests execute, at the place they have here: a program, an interpreter of scripts.
-const DYNAMIC: [&str; 2] = ["/usr/bin/true", "/usr/bin/dash"];
+/// Dynamic programs that tests execute, at the place they have here: a program, an interpreter of scripts, and one that
+/// loads a library when told to.
+const DYNAMIC: [&str; 3] = ["/usr/bin/true", "/usr/bin/dash", "/usr/bin/bash"];
 
 /// A program and its name in the machine.
 pub(super) struct Program {
