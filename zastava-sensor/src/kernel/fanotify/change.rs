@@ -13,8 +13,8 @@ use zastava_common::abi::{FileIdentity, FileOp};
 
 use crate::kernel::sys::handle::Handle;
 
-/// Device and inode.
-type FileKey = (u32, u64);
+/// Device, inode and generation: an inode's number is soon another file's.
+type FileKey = (u32, u64, u32);
 
 /// Files that were seen lately; memories of a fixed size.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Changes {
 
 impl Seen<'_> {
     fn key(&self) -> FileKey {
-        (self.file.dev, self.file.ino)
+        (self.file.dev, self.file.ino, self.file.generation)
     }
 
     /// The event carries the name that the kernel makes up for an `O_TMPFILE` (`d_mark_tmpfile`, fs/dcache.c).
