@@ -221,12 +221,12 @@ fn command(wish: &Wish, directory: &Path) -> Result<(Command, SocketAddr, PathBu
 }
 
 /// A port that nobody uses now.
-fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// Reads a log on a thread of its own, line by line.
-fn follow(log: impl std::io::Read + Send + 'static) -> Receiver<String> {
+pub fn follow(log: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         let mut log = BufReader::new(log);

@@ -1,6 +1,7 @@
 //! All automation of the project: `cargo xtask --help`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build_ebpf;
 mod fuzz;
 mod lint;
@@ -38,6 +39,8 @@ enum Command {
     Lint,
     /// Runs every test: unit, on this kernel, on Debian's kernels
     Test(test::Options),
+    /// Measures what the sensor costs, beside others
+    Bench(bench::Options),
     /// Runs every fuzz target
     Fuzz(fuzz::Options),
     /// Runs a command on Debian's kernels in emulated machines
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Lint => lint::run(),
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Vm(options) => vm::run(&options),
     };

@@ -115,6 +115,16 @@ pub(crate) fn test(kernels: &[Series]) -> Result<()> {
     kernels::fetch(&absent)
 }
 
+/// Makes sure that there is something to compare with.
+pub(crate) fn bench() -> Result<()> {
+    let missing = packages::missing(vec![Package::new("libbpf-tools", "execsnoop, the sensor's reference")]);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    announce("to measure", &missing);
+    packages::install(&missing)
+}
+
 fn find_toolchain() -> Result<Option<Toolchain>> {
     let Some(compiler) = Compiler::find() else { return Ok(None) };
     let llvm = compiler.llvm_major()?;

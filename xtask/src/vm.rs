@@ -59,16 +59,16 @@ struct Run {
 pub(crate) struct How {
     /// Guest time counts instructions (1 ns each, one CPU): figures that other load cannot distort
     #[arg(long)]
-    icount: bool,
+    pub(crate) icount: bool,
     /// Build what goes into the machine with optimisation
     #[arg(long)]
-    release: bool,
-    /// One more file into the machine's /bin; may be given more than once
+    pub(crate) release: bool,
+    /// One more file into the machine's /bin, with the libraries it needs; may be given more than once
     #[arg(long, value_name = "FILE")]
-    with: Vec<PathBuf>,
+    pub(crate) with: Vec<PathBuf>,
     /// End a machine after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
-    timeout: u64,
+    pub(crate) timeout: u64,
 }
 
 /// What became of one kernel.
@@ -89,6 +89,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             bail!("{} of {} kernels failed, first {series}: {verdict}", failed.len(), outcomes.len())
         }
     }
+}
+
+/// Builds the static programs that go into the machines, with optimisation; the directory they stand in.
+pub(crate) fn released() -> Result<PathBuf> {
+    programs::check_architecture()?;
+    build_ebpf::build()?;
+    let programs = programs::build(true)?;
+    let directory = programs.first().and_then(|program| program.path.parent());
+    Ok(directory.context("the tests crate has no programs")?.to_owned())
 }
 
 /// Runs `command` on each kernel, one after the other, and tells of all. Lines of the consoles are printed, each after

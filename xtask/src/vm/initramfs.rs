@@ -82,7 +82,7 @@ pub(super) fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         let Some(name) = path.file_name() else { bail!("{} is no file", path.display()) };
         archive.copy(&format!("/usr/bin/{}", name.to_string_lossy()), path)?;
     }
-    for path in programs::dynamic()? {
+    for path in programs::dynamic(with)? {
         let place = merged(&path);
         for parent in parents(&place) {
             if directories.insert(parent.clone()) {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -61,18 +61,23 @@ fn executable(message: &str) -> Option<Program> {
     Some(Program { name, path })
 }
 
-/// Files of this machine that [`DYNAMIC`] programs are made of: themselves, their loader and libraries.
-pub(super) fn dynamic() -> Result<BTreeSet<PathBuf>> {
+/// Files of this machine that [`DYNAMIC`] programs are made of: themselves, their loader and libraries. And the
+/// loader and libraries of `others`, so far as they have any.
+pub(super) fn dynamic(others: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();
     for program in DYNAMIC {
         files.insert(PathBuf::from(program));
-        let mut ldd = Command::new("ldd");
-        ldd.arg(program).env("LC_ALL", "C");
-        let libraries =
-            step::output(&mut ldd).with_context(|| format!("cannot read what {program} is linked to"))?;
-        files.extend(libraries.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+        let libraries = libraries(Path::new(program));
+        files.extend(libraries.with_context(|| format!("cannot read what {program} is linked to"))?);
     }
+    // Of what is static or no program at all, ldd says that it is not dynamic, and fails.
+    files.extend(others.iter().filter_map(|other| libraries(other).ok()).flatten());
     Ok(files)
+}
+
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let told = step::output(Command::new("ldd").arg(program).env("LC_ALL", "C"))?;
+    Ok(told.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
 }
 
 /// Whether this machine can build for the guests and emulate them.

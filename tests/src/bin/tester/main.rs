@@ -4,6 +4,7 @@
 //! It ends with 0 when the thing was done, with 77 when this kernel cannot do it (and says why), else with 1.
 
 mod create;
+mod empty;
 mod exec;
 mod listen;
 mod loaded;
@@ -67,6 +68,8 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
             storm::storm(program, &count.to_string_lossy(), &parents.to_string_lossy())
         }
         ("programs", []) => loaded::programs(),
+        ("remap", [file, count]) => map::again(file, &count.to_string_lossy()),
+        ("empty", [function]) => empty::empty(function),
         ("parent", [program, count]) => storm::parent(program, &count.to_string_lossy()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no such thing, or not with these arguments")),
     }

@@ -1,8 +1,8 @@
 //! Files that become executable memory.
 
-use std::{ffi::OsStr, fs::File, io};
+use std::{ffi::OsStr, fs::File, io, time::Instant};
 
-use super::{Outcome, raw};
+use super::{Outcome, raw, storm};
 
 /// Maps a file as `dlopen` does.
 pub(super) fn map(file: &OsStr) -> io::Result<Outcome> {
@@ -13,5 +13,17 @@ pub(super) fn map(file: &OsStr) -> io::Result<Outcome> {
 /// Maps a file for reading, then makes the mapping executable.
 pub(super) fn protect(file: &OsStr) -> io::Result<Outcome> {
     raw::map_then_protect(&File::open(file)?)?;
+    Ok(Outcome::Done)
+}
+
+/// Maps a file executable and unmaps it, again and again, and prints how many nanoseconds that took.
+pub(super) fn again(file: &OsStr, count: &str) -> io::Result<Outcome> {
+    let file = File::open(file)?;
+    let count = storm::number(count)?;
+    let begun = Instant::now();
+    for _ in 0..count {
+        raw::map_and_unmap(&file)?;
+    }
+    println!("{}", begun.elapsed().as_nanos());
     Ok(Outcome::Done)
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect},
+    mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect, munmap},
     thread::{UnshareFlags, unshare_unsafe},
 };
 
@@ -52,6 +52,16 @@ pub(super) fn map_then_protect(file: &File) -> io::Result<()> {
     Ok(unsafe { mprotect(address, len, MprotectFlags::READ | MprotectFlags::EXEC) }?)
 }
 
+/// Makes the file's first page executable memory for a moment.
+pub(super) fn map_and_unmap(file: &File) -> io::Result<()> {
+    const PAGE: usize = 4096;
+    let protection = ProtFlags::READ | ProtFlags::EXEC;
+    // SAFETY: a new mapping at an address of the kernel's choice, which nobody points into.
+    let address = unsafe { mmap(ptr::null_mut(), PAGE, protection, MapFlags::PRIVATE, file.as_fd(), 0) }?;
+    // SAFETY: the mapping that was just made.
+    Ok(unsafe { munmap(address, PAGE) }?)
+}
+
 /// Maps a whole file. It stays until the program ends.
 fn map(file: &File, protection: ProtFlags) -> io::Result<(*mut libc::c_void, usize)> {
     let len = file.metadata()?.len() as usize;
@@ -77,4 +87,67 @@ pub(super) fn next_program(id: u32) -> io::Result<Option<u32>> {
     }
     let error = io::Error::last_os_error();
     if error.raw_os_error() == Some(libc::ENOENT) { Ok(None) } else { Err(error) }
+}
+
+/// Loads the program `return 0` for the entry of the kernel function with that BTF id.
+pub(super) fn load_empty_fentry(function: u32) -> io::Result<OwnedFd> {
+    /// The fields of `union bpf_attr` for `BPF_PROG_LOAD`, up to the last one set here.
+    #[repr(C)]
+    struct Load {
+        program_type: u32,
+        instruction_count: u32,
+        instructions: u64,
+        license: u64,
+        log_level_and_size: [u32; 2],
+        log: u64,
+        kernel_version: u32,
+        flags: u32,
+        name: [u8; 16],
+        interface: u32,
+        expected_attach_type: u32,
+        func_and_line_info: [u32; 9],
+        attach_btf_id: u32,
+        attach_to: u32,
+    }
+    const BPF_PROG_LOAD: libc::c_int = 5;
+    const BPF_PROG_TYPE_TRACING: u32 = 26;
+    const BPF_TRACE_FENTRY: u32 = 24;
+    // r0 = 0; exit.
+    let instructions: [u64; 2] = [0xb7, 0x95];
+    let attributes = Load {
+        program_type: BPF_PROG_TYPE_TRACING,
+        instruction_count: 2,
+        instructions: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level_and_size: [0; 2],
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+        name: *b"empty\0\0\0\0\0\0\0\0\0\0\0",
+        interface: 0,
+        expected_attach_type: BPF_TRACE_FENTRY,
+        func_and_line_info: [0; 9],
+        attach_btf_id: function,
+        attach_to: 0,
+    };
+    bpf(BPF_PROG_LOAD, &attributes)
+}
+
+/// Attaches a program to the function that it was loaded for, until the result is closed.
+pub(super) fn attach_fentry(program: &OwnedFd) -> io::Result<OwnedFd> {
+    const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
+    // No name: the function stands in the program.
+    let attributes: [u64; 2] = [0, program.as_raw_fd().cast_unsigned().into()];
+    bpf(BPF_RAW_TRACEPOINT_OPEN, &attributes)
+}
+
+/// A command of `bpf(2)` that makes a descriptor.
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads the attributes and what they point to, which outlive the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(attributes), size_of::<T>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

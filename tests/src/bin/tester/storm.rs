@@ -31,6 +31,6 @@ pub(super) fn parent(program: &OsStr, count: &str) -> io::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn number(text: &str) -> io::Result<u32> {
+pub(super) fn number(text: &str) -> io::Result<u32> {
     text.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{text}: {error}")))
 }
