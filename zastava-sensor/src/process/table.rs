@@ -27,6 +27,10 @@ const READS_PER_SECOND: u32 = 2_000;
 /// mapped before the exec is announced), nanoseconds.
 const LOADING_NS: u64 = 20_000_000;
 
+/// A record without a start time may be told so long after the end of its process: fanotify's has the time at which it
+/// was read. The kernel hands out all other pids before it uses one again.
+const LATE_NS: u64 = 1_000_000_000;
+
 /// One entry for each pid, as one process at a time has it.
 #[derive(Debug)]
 pub struct ProcessTable {
@@ -183,6 +187,10 @@ impl ProcessTable {
             return Some(found(chosen));
         }
         if let Some(past) = past {
+            adopt(origin, &past.image);
+            return Some(found(&past.image));
+        }
+        if let Some(past) = self.past.peek(&tgid).filter(|past| has_just_ended(past, origin)) {
             adopt(origin, &past.image);
             return Some(found(&past.image));
         }
@@ -347,6 +355,10 @@ fn is_of(image: &Image, key: ProcessKey) -> bool {
 fn is_past(past: &Past, origin: &Origin) -> bool {
     is_of(&past.image, origin.process)
         && (origin.process.start_boot_ns != 0 || origin.boot_ns <= past.until_boot_ns)
+}
+
+fn has_just_ended(past: &Past, origin: &Origin) -> bool {
+    is_of(&past.image, origin.process) && origin.boot_ns.saturating_sub(past.until_boot_ns) <= LATE_NS
 }
 
 fn started_before(parent: &Image, child: ProcessKey) -> bool {

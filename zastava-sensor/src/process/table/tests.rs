@@ -137,6 +137,18 @@ fn later_records_find_their_process_also_after_its_exit() {
 }
 
 #[test]
+fn a_record_read_just_after_the_exit_finds_its_process() {
+    let mut table = table(10);
+    table.exec(&mut origin(7, 100, 200), &exec("/bin/cp", 1), false);
+    table.exit(&mut origin(7, 100, 500), &exit(1, "cp"));
+    let mut late = origin(7, 0, SECOND);
+    assert_eq!(exe(table.look_up(&mut late, 0)), "/bin/cp");
+    assert_eq!(late.process.start_boot_ns, 100);
+    assert_eq!(table.counts(), Counts::default());
+    assert_eq!(exe(table.look_up(&mut origin(7, 0, 2 * SECOND), 0)), "unknown");
+}
+
+#[test]
 fn a_pid_used_again_is_another_process() {
     let mut table = table(10);
     table.exec(&mut origin(7, SECOND, 2 * SECOND), &exec("/bin/old", 1), false);
@@ -289,7 +301,7 @@ fn a_tier_without_starts_finds_the_latest_live_process() {
     table.exit(&mut bare(7, 6 * SECOND), &exit(1, "new"));
     assert_eq!(exe(table.look_up(&mut bare(7, 5 * SECOND), 0)), "/bin/new");
     assert_eq!(
-        exe(table.look_up(&mut bare(7, 7 * SECOND), 0)),
+        exe(table.look_up(&mut bare(7, 8 * SECOND), 0)),
         "unknown",
         "after its end it is not the process"
     );
