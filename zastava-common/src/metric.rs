@@ -116,6 +116,12 @@ metrics! {
     /// Events whose container could not be told.
     CONTAINER_UNKNOWN: Counter "zastava.container.unknown.total" ["reason"] Count;
 
+    // Mappings that were told.
+    /// Pairs of cgroup and mapped file that were told.
+    SEEN_TABLE_SIZE: Gauge "zastava.seen.table.size" [] Count;
+    /// Pairs of cgroup and mapped file forgotten for want of room; they are told again.
+    SEEN_TABLE_REFUSALS: Counter "zastava.seen.table.refusals.total" [] Count;
+
     // File stage.
     /// Files in the cache of digests and build-ids.
     FILE_CACHE_SIZE: Gauge "zastava.file.cache.size" [] Count;

@@ -8,7 +8,7 @@ use crate::file::reason;
 
 /// Totals that the stages keep; `absolute` makes telling them again harmless.
 pub(super) fn emit(figures: &Figures) {
-    let Figures { kernel, process, processes, container, cgroups, file } = figures;
+    let Figures { kernel, process, processes, container, cgroups, file, seen, seen_forgotten } = figures;
     counter!(metric::KERNEL_GAPS).absolute(kernel.rings.gaps);
     counter!(metric::KERNEL_READ_FAILURES).absolute(kernel.read_failures);
     for (error, count) in &kernel.rings.refused {
@@ -33,6 +33,8 @@ pub(super) fn emit(figures: &Figures) {
     counter!(metric::FILE_CACHE_HITS).absolute(file.hits);
     counter!(metric::FILE_CACHE_MISSES).absolute(file.misses);
     counter!(metric::FILE_CACHE_REFUSALS).absolute(file.evictions);
+    gauge!(metric::SEEN_TABLE_SIZE).set(lossy(*seen));
+    counter!(metric::SEEN_TABLE_REFUSALS).absolute(*seen_forgotten);
     counter!(metric::HASH_BYTES).absolute(file.hashed_bytes);
     for (reason, count) in reason::ALL.iter().zip(file.refusals) {
         if count > 0 {

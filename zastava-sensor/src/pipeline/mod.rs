@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod figures;
+mod first_seen;
 mod observer;
 mod stages;
 
@@ -32,7 +33,7 @@ use zastava_common::{
     event::id::{EventIdError, EventIdSource},
 };
 
-use self::{observer::Observer, stages::Stages};
+use self::{first_seen::FirstSeen, observer::Observer, stages::Stages};
 use crate::{
     cli::run::RunOptions,
     container::{CgroupInventory, DEFAULT_CAPACITY},
@@ -194,6 +195,7 @@ fn observer(options: &RunOptions, kernel: &KernelConfig) -> Observer {
         max_hash_bytes_per_container: options.config.runtime.collect.max_hash_bytes_per_container.get(),
     };
     Observer {
+        told: FirstSeen::new(sensor.first_seen_entries.entries()),
         process: ProcessTable::new(proc_root(kernel), unified(options), kernel.process_entries),
         container: CgroupInventory::new(proc_root(kernel), unified(options), DEFAULT_CAPACITY),
         file: FileStage::new(limits, proc_root(kernel), boot_ns),

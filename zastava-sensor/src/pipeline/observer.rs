@@ -2,6 +2,7 @@
 
 use zastava_common::abi::{FileIdentity, RecordKind};
 
+use super::first_seen::FirstSeen;
 use crate::{
     container::CgroupInventory,
     file::{FileRequest, FileStage, Purpose},
@@ -18,6 +19,8 @@ pub(super) struct Observer {
     pub(super) process: ProcessTable,
     pub(super) container: CgroupInventory,
     pub(super) file: FileStage,
+    /// Mappings.
+    pub(super) told: FirstSeen,
     /// Keep argument texts.
     pub(super) diagnostics: bool,
 }
@@ -53,7 +56,9 @@ impl Observer {
             }
             What::Mapping(mapping) => {
                 let process = self.process.look_up(&mut origin, mapping.image).map(|found| found.process);
-                if process.as_ref().is_some_and(|process| is_own_program(process, &mapping)) {
+                if process.as_ref().is_some_and(|process| is_own_program(process, &mapping))
+                    || !self.told.is_first(&origin, &mapping)
+                {
                     return None;
                 }
                 let container = self.container.place(&origin);
@@ -119,7 +124,7 @@ impl Observer {
 
 /// perf tells the program's own mapping like any other; it is no library.
 fn is_own_program(process: &Process, mapping: &Mapping) -> bool {
-    !mapping.by_protect && mapping.image == 0 && process.exe.as_bytes() == mapping.path.bytes
+    !mapping.by_protect && mapping.image == 0 && process.exe == String::from_utf8_lossy(&mapping.path.bytes)
 }
 
 /// `path` as seen from `cwd`.

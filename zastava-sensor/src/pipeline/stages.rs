@@ -24,6 +24,8 @@ pub(super) struct Figures {
     pub(super) container: crate::container::Counts,
     pub(super) cgroups: usize,
     pub(super) file: crate::file::Counters,
+    pub(super) seen: usize,
+    pub(super) seen_forgotten: u64,
 }
 
 /// The stages with what comes in and where it goes.
@@ -100,6 +102,8 @@ fn walk(observer: &mut Observer, batch: Batch) -> Vec<Observation> {
             container: observer.container.counts(),
             cgroups: observer.container.len(),
             file: observer.file.counters(),
+            seen: observer.told.len(),
+            seen_forgotten: observer.told.forgotten(),
         });
     }
     observations
