@@ -397,7 +397,9 @@ fn step<const CAP: u64>(walk: *mut Walk) -> u32 {
         set!(walk.complete = 1);
         return 1;
     }
-    if dentry == mnt_root || dentry == parent {
+    // A memfd stands in no directory: it is its own parent, and has a name all the same.
+    let alone = (dentry == parent) & (dentry != mnt_root) & (get!(walk.components) == 0);
+    if (dentry == mnt_root || dentry == parent) && !alone {
         // container_of(vfsmount, struct mount, mnt) (fs/mount.h)
         let mount = vfsmount.wrapping_sub(u64::from(offset!(mount_mnt)));
         let above = value::<u64>(mount, offset!(mount_mnt_parent));
