@@ -53,13 +53,16 @@ impl Program {
         let note = note(id);
         let code = code(deed);
         let interpreter = interpreter.map(|path| [path.as_os_str().as_bytes(), b"\0"].concat());
-        let segments = 3 + usize::from(interpreter.is_some());
+        let shared = kind == ET_DYN;
+        let segments = 3 + usize::from(interpreter.is_some()) + usize::from(shared);
 
         let base = if kind == ET_EXEC { 0x40_0000 } else { 0 };
         let note_at = EHDR + PHDR * segments;
         let code_at = note_at + note.len();
         let interpreter_at = code_at + code.len();
-        let len = interpreter_at + interpreter.as_ref().map_or(0, Vec::len);
+        let dynamic_at = (interpreter_at + interpreter.as_ref().map_or(0, Vec::len)).next_multiple_of(8);
+        let dynamic = if shared { dynamic(dynamic_at as u64) } else { Vec::new() };
+        let len = dynamic_at + dynamic.len();
 
         let mut bytes = header(kind, base + code_at as u64, segments as u16);
         if let Some(interpreter) = &interpreter {
@@ -68,9 +71,14 @@ impl Program {
         segment(&mut bytes, PT_LOAD, 5, 0, base, len);
         segment(&mut bytes, PT_NOTE, 4, note_at, base, note.len());
         segment(&mut bytes, PT_GNU_STACK, 6, 0, 0, 0);
+        if shared {
+            segment(&mut bytes, PT_DYNAMIC, 4, dynamic_at, base, dynamic.len());
+        }
         bytes.extend(note);
         bytes.extend(code);
         bytes.extend(interpreter.unwrap_or_default());
+        bytes.resize(dynamic_at, 0);
+        bytes.extend(dynamic);
         Self { bytes, build_id: hex(id) }
     }
 }
@@ -79,6 +87,7 @@ const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
 const EM_X86_64: u16 = 62;
 const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 const PT_NOTE: u32 = 4;
 const PT_GNU_STACK: u32 = 0x6474_e551;
@@ -118,6 +127,15 @@ fn note(id: &[u8]) -> Vec<u8> {
     bytes.extend(b"GNU\0");
     bytes.extend(id);
     bytes
+}
+
+/// What the dynamic loader must find: tables of names and symbols, which are empty here.
+fn dynamic(at: u64) -> Vec<u8> {
+    const DT_STRTAB: u64 = 5;
+    const DT_SYMTAB: u64 = 6;
+    // The last entry is DT_NULL, and its zeros are the tables.
+    let zeros = at + 32;
+    [DT_STRTAB, zeros, DT_SYMTAB, zeros, 0, 0, 0, 0].into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 fn code(deed: Deed) -> Vec<u8> {

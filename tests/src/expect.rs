@@ -37,7 +37,7 @@ impl Expected {
 
     /// A program was executed.
     pub fn exec(tier: Tier, program: &Fixture) -> Self {
-        Self::exec_of(tier, &lossy(&program.path)).identity(program).contents(program)
+        Self::exec_of(tier, &lossy(&program.path)).file(program)
     }
 
     /// The program at `path` was executed; the path is what it is known by.
@@ -59,8 +59,7 @@ impl Expected {
     pub fn library(tier: Tier, library: &Fixture) -> Self {
         let path = lossy(&library.path);
         Self::new(tier, Kind::LibraryLoad, &path.clone(), move |event| file_of(event).path == path)
-            .identity(library)
-            .contents(library)
+            .file(library)
     }
 
     /// A file came to be or became executable.
@@ -69,8 +68,7 @@ impl Expected {
         Self::new(tier, Kind::FileCreate, &path.clone(), move |event| {
             file_of(event).path == path && file_of(event).op == i32::from(op)
         })
-        .identity(made)
-        .contents(made)
+        .file(made)
     }
 
     /// A socket listens.
@@ -85,6 +83,15 @@ impl Expected {
         .check("listen.protocol", "tcp".to_owned(), |event| event.listen.clone().unwrap_or_default().protocol)
     }
 
+    /// The file is that very one, with these bytes; a tier that does not see what is gone may say that it does not know.
+    pub fn file(self, file: &Fixture) -> Self {
+        if Sight::Gone.sees(self.tier) || self.kind == Kind::FileCreate {
+            self.identity(file).contents(file)
+        } else {
+            self.identity_or_reason(file).contents_or_reason(file)
+        }
+    }
+
     /// The file is that very one.
     pub fn identity(self, file: &Fixture) -> Self {
         let raw = file.path.to_str().is_none();
@@ -94,23 +101,43 @@ impl Expected {
             .check("file.rawPath", raw_path, |event| file_of(event).raw_path)
     }
 
+    /// The file is that very one, or the event says why it does not know.
+    pub fn identity_or_reason(self, file: &Fixture) -> Self {
+        let (inode, device) = (file.inode, file.device.clone());
+        self.that("file.inode and device are right, or it says why they are not known", move |event| {
+            let File { inode: found, device: on, identity_reason, .. } = file_of(event);
+            match found {
+                Some(found) => found == inode && on == device,
+                None => !identity_reason.is_empty(),
+            }
+        })
+    }
+
     /// The file's bytes are these, and that was proved.
     pub fn contents(self, file: &Fixture) -> Self {
         self.build_id(file)
             .check("file.size", Some(file.size), |event| file_of(event).size)
             .check("file.sha256", file.sha256.clone(), |event| file_of(event).sha256)
             .that("file.sha256Strength is a proof of identity", |event| {
-                use file::Strength::{ByInode, ByPathChecked};
-                matches!(file_of(event).sha256_strength(), ByInode | ByPathChecked)
+                use file::Strength::{ByInode, ByPathChecked, ByProcess};
+                matches!(file_of(event).sha256_strength(), ByInode | ByProcess | ByPathChecked)
             })
     }
 
     /// The file's bytes are these, or the event says why it does not know.
     pub fn contents_or_reason(self, file: &Fixture) -> Self {
-        let sha256 = file.sha256.clone();
-        self.build_id(file).that("file.sha256 is right, or says why it is not known", move |event| {
-            let File { sha256: found, sha256_reason, .. } = file_of(event);
-            if found.is_empty() { !sha256_reason.is_empty() } else { found == sha256 }
+        let (sha256, build_id) = (file.sha256.clone(), file.build_id.clone().unwrap_or_default());
+        let right = |found: &str, reason: &str, expected: &str| match found {
+            "" => !reason.is_empty(),
+            found => found == expected,
+        };
+        self.that("file.sha256 is right, or says why it is not known", move |event| {
+            let file = file_of(event);
+            right(&file.sha256, &file.sha256_reason, &sha256)
+        })
+        .that("file.buildId is right, or says why it is not known", move |event| {
+            let file = file_of(event);
+            right(&file.build_id, &file.build_id_reason, &build_id)
         })
     }
 
@@ -131,19 +158,18 @@ impl Expected {
             .check("process.ppid", Some(me), |event| process(event).ppid)
             .check("process.ancestors[0].pid", Some(me), |event| {
                 process(event).ancestors.first().map(|ancestor| ancestor.pid)
-            })
+            });
+        if !Sight::Details.sees(tier) {
+            return this;
+        }
+        this.check("process.argc", Some(arguments), |event| process(event).argc)
+            .check("process.argsLen", Some(bytes), |event| process(event).args_len)
+            .check("process.cwd", directory, |event| process(event).cwd)
             .check("process.uid", Some(0), |event| process(event).uid)
             .check("process.gid", Some(0), |event| process(event).gid)
             .check("workload.platform", "host".to_owned(), |event| {
                 event.workload.clone().unwrap_or_default().platform
-            });
-        if Sight::Details.sees(tier) {
-            this.check("process.argc", Some(arguments), |event| process(event).argc)
-                .check("process.argsLen", Some(bytes), |event| process(event).args_len)
-                .check("process.cwd", directory, |event| process(event).cwd)
-        } else {
-            this
-        }
+            })
     }
 
     /// Ended by itself.
@@ -158,16 +184,17 @@ impl Expected {
 
     fn ended(self, code: Option<u32>, signal: Option<u32>) -> Self {
         let exit = |event: &Event| event.exit.clone().unwrap_or_default();
-        let this =
-            self.that("exit.durationNs", move |event| exit(event).duration_ns.is_some_and(|ns| ns > 0));
-        if Sight::Details.sees(this.tier) {
-            this.check("exit.code", code, move |event| exit(event).code).check(
-                "exit.signal",
-                signal,
-                move |event| exit(event).signal,
-            )
+        if Sight::Details.sees(self.tier) {
+            self.check("exit.code", code, move |event| exit(event).code)
+                .check("exit.signal", signal, move |event| exit(event).signal)
+                .that("exit.durationNs is known", move |event| {
+                    exit(event).duration_ns.is_some_and(|ns| ns > 0)
+                })
         } else {
-            this.check("exit.reason", false, move |event| exit(event).reason.is_empty())
+            self.that("exit.reason says why there is no code", move |event| !exit(event).reason.is_empty())
+                .that("exit.durationNs is known, or it says why not", move |event| {
+                    exit(event).duration_ns.is_some() || !exit(event).duration_reason.is_empty()
+                })
         }
     }
 

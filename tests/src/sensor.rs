@@ -27,7 +27,9 @@ const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(30);
 /// The line of the log that says that everything is attached and known.
-const READY: &str = "ready";
+const READY: &str = " ready";
+
+const HASH_BYTES_PER_SECOND: u64 = 64 << 30;
 
 /// What a test wants of the sensor.
 #[derive(Clone, Debug)]
@@ -126,7 +128,7 @@ impl Sensor {
         loop {
             match self.log.recv_timeout(START.saturating_sub(begun.elapsed())) {
                 Ok(line) => {
-                    let ready = line.contains(READY);
+                    let ready = line.trim_end().ends_with(READY);
                     text += &line;
                     if ready {
                         let (status, body) = http::get(self.metrics, "/readyz?verbose")?;
@@ -190,6 +192,8 @@ fn command(wish: &Wish, directory: &Path) -> Result<(Command, SocketAddr, PathBu
     let config = directory.join("config.yaml");
     let mut text = "zastava:\n  runtime:\n    tenant: e2e\n  sensor:\n".to_owned();
     writeln!(text, "    watchSocket: {}\n    metricsAddress: \"{metrics}\"", socket.display())?;
+    // What else runs on the machine must not use up what the scenarios need.
+    writeln!(text, "    hashBytesPerSecond: {HASH_BYTES_PER_SECOND}")?;
     for line in &wish.settings {
         writeln!(text, "    {line}")?;
     }

@@ -27,6 +27,10 @@ use crate::{
 
 /// How long an event may take: the machine may be slow and busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Faults and events that a failure shows.
+const MOST: usize = 12;
+/// How long one may come after a later one.
+const LATE: Duration = Duration::from_secs(3);
 /// Exit code of a tester whose kernel cannot do the thing.
 const UNABLE: i32 = 77;
 
@@ -130,7 +134,7 @@ impl Stage {
             let mut needed = expected.iter().filter(|expected| !expected.is_optional());
             needed.all(|expected| events.iter().any(|event| expected.matches(event)))
         };
-        sensor.inbox.wait(PATIENCE, all)?;
+        sensor.inbox.wait(LATE, all)?;
         let mine: Vec<&Event> = sensor.inbox.events().iter().filter(|event| self.concerns(event)).collect();
         let mut faults = Vec::new();
         for expected in expected {
@@ -156,7 +160,8 @@ impl Stage {
         if faults.is_empty() {
             return Ok(());
         }
-        let told: Vec<String> = mine.iter().filter_map(|event| serde_json::to_string(event).ok()).collect();
+        faults.truncate(MOST);
+        let told: Vec<String> = mine.iter().take(MOST).map(|event| in_short(event)).collect();
         bail!("{}\n  told was:\n    {}", faults.join("\n  "), told.join("\n    "))
     }
 
@@ -180,8 +185,11 @@ impl Stage {
     /// What this process did itself was preparation.
     fn concerns(&self, event: &Event) -> bool {
         let process = process(event);
-        let script = process.script.clone().unwrap_or_default();
-        let paths = [&file_of(event).path, &process.exe, &script.path];
+        let paths = match &event.file {
+            // What else a process of the scenario maps is not the scenario's.
+            Some(file) => [file.path.clone(), process.script.unwrap_or_default().path],
+            None => [process.exe, String::new()],
+        };
         process.pid != std::process::id()
             && paths.iter().any(|path| path.contains(&self.token) && !path.ends_with(".marker"))
     }
@@ -208,6 +216,15 @@ impl Drop for Stage {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The event without the processes above, which are long and nobody's concern here.
+fn in_short(event: &Event) -> String {
+    let mut event = event.clone();
+    if let Some(process) = &mut event.process {
+        process.ancestors.clear();
+    }
+    serde_json::to_string(&event).unwrap_or_default()
 }
 
 /// Kind and path.

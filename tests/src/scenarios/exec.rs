@@ -91,13 +91,16 @@ fn of_script(stage: &Stage, exec: Expected, script: &Fixture) -> Expected {
     if !Sight::Script.sees(stage.tier) {
         return exec.check("process.script", None, |event| process(event).script);
     }
-    let exec = exec.check("process.script.path", path, move |event| told(event).path).check(
-        "process.script.sha256",
-        sha256,
-        move |event| told(event).sha256,
+    let exec = exec.check("process.script.path", path, move |event| told(event).path).that(
+        "process.script.sha256 is right, or says why it is not known",
+        move |event| {
+            let script = told(event);
+            script.sha256 == sha256 || (script.sha256.is_empty() && !script.sha256_reason.is_empty())
+        },
     );
     if Sight::ScriptInode.sees(stage.tier) {
         exec.check("process.script.inode", Some(inode), move |event| told(event).inode)
+            .that("process.script.sha256 is known", move |event| !told(event).sha256.is_empty())
     } else {
         exec.check("process.script.identityReason", false, move |event| {
             told(event).identity_reason.is_empty()
@@ -131,7 +134,11 @@ pub(super) fn memfd(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     let tester = find("ZASTAVA_TESTER", "zastava-tester")?;
     let arguments = ["memfd".as_ref(), stage.token.as_ref(), program.path.as_os_str()];
     keep_once_running(stage, stage.command(tester).args(arguments), &stage.token)?;
-    Ok(vec![in_memory(stage).contents(&program)])
+    Ok(vec![
+        in_memory(stage)
+            .contents(&program)
+            .check("file.origin", Origin::Memory, |event| file_of(event).origin()),
+    ])
 }
 
 pub(super) fn memfd_gone(stage: &Stage) -> Result<Vec<Expected>, Stop> {
@@ -146,11 +153,7 @@ pub(super) fn memfd_gone(stage: &Stage) -> Result<Vec<Expected>, Stop> {
 
 /// The path is what the kernel calls it.
 fn in_memory(stage: &Stage) -> Expected {
-    Expected::exec_of(stage.tier, &format!("/memfd:{}", stage.token)).check(
-        "file.origin",
-        Origin::Memory,
-        |event| file_of(event).origin(),
-    )
+    Expected::exec_of(stage.tier, &format!("/memfd:{}", stage.token))
 }
 
 pub(super) fn unlinked(stage: &Stage) -> Result<Vec<Expected>, Stop> {
@@ -180,16 +183,26 @@ pub(super) fn deleted(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     // `spawn` returns when the program runs.
     stage.keep(stage.command(&program.path).stdin(Stdio::piped()).spawn()?);
     fs::remove_file(&program.path)?;
-    Ok(vec![Expected::exec(stage.tier, &program)])
+    // It is there to be read, whatever the tier.
+    Ok(vec![Expected::exec_of(stage.tier, &lossy(&program.path)).identity(&program).contents(&program)])
 }
 
 pub(super) fn gone(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     let program = stage.program("program", Deed::Exit(0))?;
     stage.tester(["gone".as_ref(), program.path.as_os_str()])?;
     Ok(vec![
-        Expected::exec_of(stage.tier, &lossy(&program.path)).identity(&program).contents_or_reason(&program),
+        gone_from(stage, Expected::exec_of(stage.tier, &lossy(&program.path)), &program),
         Expected::exit(stage.tier, &program.path).with_code(0),
     ])
+}
+
+/// Its inode was seen; there is nothing any more to be read.
+pub(super) fn gone_from(stage: &Stage, exec: Expected, program: &Fixture) -> Expected {
+    if Sight::Gone.sees(stage.tier) {
+        exec.identity(program).contents_or_reason(program)
+    } else {
+        exec.identity_or_reason(program).contents_or_reason(program)
+    }
 }
 
 pub(super) fn fifty(stage: &Stage) -> Result<Vec<Expected>, Stop> {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::exec::{length, run};
+use super::exec::{gone_from, length, run};
 use crate::{
     elf::{Deed, Program},
     expect::Expected,
@@ -67,9 +67,7 @@ pub(super) fn link_out_of_root(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     stage.tester(["swap".as_ref(), root.as_os_str(), name.as_ref(), decoys.as_os_str()])?;
     let seen = Path::new("/a").join(name);
     Ok(vec![
-        Expected::exec_of(stage.tier, &seen.to_string_lossy())
-            .identity(&program)
-            .contents_or_reason(&program),
+        gone_from(stage, Expected::exec_of(stage.tier, &seen.to_string_lossy()), &program),
         Expected::exit(stage.tier, &seen).with_code(0),
     ])
 }

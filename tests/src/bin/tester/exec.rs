@@ -42,11 +42,12 @@ pub(super) fn gone(program: &OsStr) -> io::Result<Outcome> {
 pub(super) fn swap(root: &OsStr, name: &OsStr, decoy: &OsStr) -> io::Result<Outcome> {
     chroot(root)?;
     chdir("/")?;
-    let mut child = Command::new(Path::new("/a").join(name)).spawn()?;
+    // To its end: a parent goes on before the kernel has told of the exec.
+    let status = Command::new(Path::new("/a").join(name)).status()?;
     fs::rename("/a", "/b")?;
     let decoy = decoy.to_string_lossy();
     symlink(Path::new("/../../../../../../../..").join(decoy.trim_start_matches('/')), "/a")?;
-    expect_success(child.wait()?)
+    expect_success(status)
 }
 
 pub(super) fn expect_success(status: ExitStatus) -> io::Result<Outcome> {
