@@ -117,8 +117,15 @@ pub struct Source {
     refused: Vec<Refused>,
     attached: Option<(Attached, Rings, KernelLedger)>,
     perf: Option<Perf>,
-    files: Option<FileWatch>,
+    files: Option<Files>,
     flush: Duration,
+}
+
+/// File changes; they are told when what perf knows of their processes has been told.
+struct Files {
+    watch: FileWatch,
+    /// Read, but not settled: less than a millisecond of them.
+    held: Vec<KernelRecord>,
 }
 
 struct Perf {
@@ -179,7 +186,7 @@ impl Source {
             Tier::Tracepoint | Tier::Sideband => match FileWatch::open(tier) {
                 Ok(watch) => {
                     missing.extend(watch.marks().filter_map(unwatched));
-                    Some(watch)
+                    Some(Files { watch, held: Vec::new() })
                 }
                 Err(error) => {
                     missing.push(Missing {
@@ -259,14 +266,13 @@ impl Source {
 
     /// Everything that waits, in order; `true` when more does.
     fn drain(&mut self, records: &mut Vec<KernelRecord>, last: bool) -> bool {
+        let settled = if last { u64::MAX } else { boot_ns().saturating_sub(perf::SETTLE_NS) };
         let more = self.attached.as_mut().is_some_and(|(_, rings, _)| rings.drain(records));
         if let Some(perf) = &mut self.perf {
             perf.drain(records, last);
         }
-        if let Some(files) = &mut self.files
-            && let Err(error) = files.read(|record| records.push(record))
-        {
-            tracing::warn!(%error, "file changes cannot be read");
+        if let Some(files) = &mut self.files {
+            files.drain(records, settled);
         }
         settle(records);
         if let Some(perf) = &mut self.perf {
@@ -290,8 +296,8 @@ impl Source {
             counters.perf = perf.reader.counters();
         }
         if let Some(files) = &mut self.files {
-            counters.fanotify = files.counters();
-            if let Err(error) = files.refresh() {
+            counters.fanotify = files.watch.counters();
+            if let Err(error) = files.watch.refresh() {
                 tracing::warn!(%error, "new mounts cannot be watched");
             }
         }
@@ -301,7 +307,19 @@ impl Source {
     fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let rings = self.attached.iter().flat_map(|(_, rings, _)| rings.fds());
         let perf = self.perf.iter().flat_map(|perf| perf.reader.fds());
-        rings.chain(perf).chain(self.files.iter().map(FileWatch::as_fd))
+        rings.chain(perf).chain(self.files.iter().map(|files| files.watch.as_fd()))
+    }
+}
+
+impl Files {
+    /// Hands on what was read up to `settled` (boot time, nanoseconds).
+    fn drain(&mut self, records: &mut Vec<KernelRecord>, settled: u64) {
+        let Self { watch, held } = self;
+        if let Err(error) = watch.read(|record| held.push(record)) {
+            tracing::warn!(%error, "file changes cannot be read");
+        }
+        let ready = held.partition_point(|record| record.origin.boot_ns <= settled);
+        records.extend(held.drain(..ready));
     }
 }
 

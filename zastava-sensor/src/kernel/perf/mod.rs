@@ -19,5 +19,5 @@ mod threads;
 
 pub use assembler::SidebandAssembler;
 pub use hints::BuildIdHints;
-pub use order::InOrder;
+pub use order::{InOrder, SETTLE_NS};
 pub use reader::{Counters, PerfError, PerfReader, Settings, Support, probe};

@@ -6,7 +6,7 @@ use super::reader::PerfReader;
 use super::record::Record;
 
 /// A record is visible at the latest this long after its time (it is stamped before it is written).
-pub(super) const SETTLE_NS: u64 = 1_000_000;
+pub const SETTLE_NS: u64 = 1_000_000;
 
 /// Holds back the newest millisecond of a read, since another CPU may still write into it.
 #[derive(Debug, Default)]
