@@ -1,8 +1,9 @@
 //! Files whose contents a scenario knows.
 
 use std::{
-    fs::{self, Permissions},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -32,8 +33,14 @@ impl Fixture {
     }
 
     pub fn file(path: PathBuf, bytes: &[u8], mode: u32) -> Result<Self> {
-        fs::write(&path, bytes)
-            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+        // With its mode from the start: a chmod would be a change of its own.
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&path)
+            .and_then(|mut file| file.write_all(bytes))
             .with_context(|| format!("cannot make {}", path.display()))?;
         Self::of(path)
     }
