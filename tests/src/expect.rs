@@ -64,11 +64,15 @@ impl Expected {
 
     /// A file came to be or became executable.
     pub fn created(tier: Tier, op: file::Op, made: &Fixture) -> Self {
-        let path = lossy(&made.path);
+        Self::created_of(tier, op, &made.path).file(made)
+    }
+
+    /// The file at `path` came to be or became executable; the path is what it is known by.
+    pub fn created_of(tier: Tier, op: file::Op, path: &Path) -> Self {
+        let path = lossy(path);
         Self::new(tier, Kind::FileCreate, &path.clone(), move |event| {
             file_of(event).path == path && file_of(event).op == i32::from(op)
         })
-        .file(made)
     }
 
     /// A socket listens.
