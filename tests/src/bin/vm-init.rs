@@ -40,12 +40,15 @@ const MOUNTS: [(&str, &str); 12] = [
 ];
 
 fn main() {
+    // The firmware leaves its last line open.
+    println!();
     let verdict = match panic::catch_unwind(live) {
         Ok(Ok(())) => "success".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),
         Err(_) => "init panicked".to_owned(),
     };
-    println!("zastava-vm: {verdict}");
+    // On a line of its own, whatever was printed last.
+    println!("\nzastava-vm: {verdict}");
     rustix::fs::sync();
     if let Err(error) = reboot(RebootCommand::PowerOff) {
         // This process then ends, the kernel panics, and the emulator does not start it again.
