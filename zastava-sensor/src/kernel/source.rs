@@ -31,6 +31,8 @@ use super::{
     sys::clock::boot_ns,
 };
 
+/// How long a program takes from its mapping to the end of its exec, at most, nanoseconds.
+const LOADING_NS: u64 = 20_000_000;
 /// How often the ledger is read.
 const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
 /// Mappings remembered for their build-ids.
@@ -337,7 +339,11 @@ impl Perf {
         };
         Ok(Self {
             reader: PerfReader::open(&settings)?,
-            order: InOrder::default(),
+            order: match make {
+                // A program is mapped before BPF tells its exec: the exec goes first.
+                Some(Make::Mappings) => InOrder::holding(LOADING_NS),
+                Some(Make::Everything) | None => InOrder::default(),
+            },
             hints: BuildIdHints::new(HINTS),
             assembler: make
                 .map(|make| SidebandAssembler::new(make, &config.proc_root, config.process_entries)),
@@ -350,11 +356,9 @@ impl Perf {
             reader.read(|record| hints.learn(&record));
             return;
         };
-        let mut take = |record: perf::record::Record<'static>| {
-            hints.learn(&record);
-            assembler.push(record, |record| records.push(record));
-        };
-        order.read(reader, &mut take);
+        let mut take =
+            |record: perf::record::Record<'static>| assembler.push(record, |record| records.push(record));
+        order.read(reader, |record| hints.learn(record), &mut take);
         if last {
             order.release(u64::MAX, &mut take);
         }

@@ -103,10 +103,10 @@ fn every_exec_and_exit_is_assembled_in_order() {
         children.push(child.id());
         child.wait().unwrap();
         if number % 10 == 0 {
-            order.read(&mut reader, |record| assembler.push(record, |record| out.push(record)));
+            order.read(&mut reader, |_| {}, |record| assembler.push(record, |record| out.push(record)));
         }
     }
-    order.read(&mut reader, |record| assembler.push(record, |record| out.push(record)));
+    order.read(&mut reader, |_| {}, |record| assembler.push(record, |record| out.push(record)));
     order.release(u64::MAX, |record| assembler.push(record, |record| out.push(record)));
     let mut kinds: HashMap<u32, Vec<&str>> = HashMap::new();
     for record in &out {
