@@ -156,6 +156,15 @@ impl Path {
         if path.vfsmount == 0 { None } else { Some(path) }
     }
 
+    /// In a mount that stands in no namespace: overlayfs' own way to its layers (fs/namespace.c clone_private_mount).
+    #[inline(always)]
+    pub fn is_private(self) -> bool {
+        /// `MAX_ERRNO` (include/linux/err.h); `MNT_NS_INTERNAL` (fs/mount.h) is an error in a pointer's place.
+        const MAX_ERRNO: u64 = 4095;
+        let mount = self.vfsmount.wrapping_sub(u64::from(offset!(mount_mnt)));
+        value::<u64>(mount, offset!(mount_mnt_ns)) >= MAX_ERRNO.wrapping_neg()
+    }
+
     #[inline(always)]
     pub fn mount(self) -> Mount {
         // mnt_root, mnt_sb, mnt_flags: side by side (`Layout::fits`).

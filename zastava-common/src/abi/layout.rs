@@ -99,6 +99,7 @@ layout! {
     required mount_mnt: "mount.mnt";
     required mount_mnt_parent: "mount.mnt_parent";
     required mount_mnt_mountpoint: "mount.mnt_mountpoint";
+    required mount_mnt_ns: "mount.mnt_ns";
     required vfsmount_mnt_root: "vfsmount.mnt_root";
     required vfsmount_mnt_flags: "vfsmount.mnt_flags";
     required vma_vm_file: "vm_area_struct.vm_file";

@@ -208,7 +208,7 @@ fn thread() -> u64 {
 #[inline(always)]
 fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     let mount = path.mount();
-    if (thread() >> 32) as u32 == setting!(own_tgid) || mount.is_internal() {
+    if (thread() >> 32) as u32 == setting!(own_tgid) || mount.is_internal() || path.is_private() {
         return Ok(());
     }
     let mut record = PathRecord::new::<FileBody>(lane)?;

@@ -24,7 +24,7 @@ use super::walk::{Walk, readable};
 /// File systems whose mount is remembered.
 const FILE_SYSTEMS: usize = 1024;
 /// Mount tables read in a second at most; one of thousands of mounts costs milliseconds.
-const TABLES_PER_SECOND: u32 = 64;
+const TABLES_PER_SECOND: u32 = 256;
 /// Mounts of one file system that are tried.
 const TRIES: usize = 8;
 
