@@ -1,9 +1,7 @@
 //! Looking into kernel structs: addresses in newtypes, fields by [`offset!`], every read checked.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use zastava_common::abi::{
-    ABSENT, BPRM_BLOCK, FileIdentity, INODE_BLOCK, SUPER_BLOCK, TASK_BLOCK, file_flag,
-};
+use zastava_common::abi::{ABSENT, BPRM_BLOCK, FileIdentity, INODE_BLOCK, TASK_BLOCK, file_flag};
 
 use crate::maps::{FAILURES, offset};
 
@@ -231,7 +229,8 @@ pub struct View {
     /// Of an ancestor's `task_struct`, from its `tgid` on (exec).
     pub task: Block<{ TASK_BLOCK as usize }>,
     inode: Block<{ INODE_BLOCK as usize }>,
-    sb: Block<{ SUPER_BLOCK as usize }>,
+    dev: u32,
+    magic: u32,
     generation: u32,
     flags: u32,
 }
@@ -262,7 +261,9 @@ impl Seen {
                 return None;
             }
             let sb = Block::get::<u64>(&raw const (*to).inode, offset!(inode_i_sb));
-            Block::read(&raw mut (*to).sb, sb, offset!(super_block_s_dev));
+            // Not neighbours in every kernel.
+            (*to).dev = value(sb, offset!(super_block_s_dev));
+            (*to).magic = value(sb, offset!(super_block_s_magic));
             (*to).generation = value(inode, offset!(inode_i_generation));
             (*to).flags = 0;
         }
@@ -294,12 +295,7 @@ impl Seen {
     #[inline(always)]
     pub fn magic(self) -> u32 {
         // SAFETY: scratch memory.
-        unsafe {
-            Block::get(
-                &raw const (*self.0).sb,
-                offset!(super_block_s_magic).wrapping_sub(offset!(super_block_s_dev)),
-            )
-        }
+        unsafe { (*self.0).magic }
     }
 
     #[inline(always)]
@@ -320,7 +316,7 @@ impl Seen {
     #[inline(always)]
     pub fn dev(self) -> u32 {
         // SAFETY: scratch memory.
-        unsafe { Block::get(&raw const (*self.0).sb, 0) }
+        unsafe { (*self.0).dev }
     }
 
     #[inline(always)]

@@ -129,8 +129,6 @@ layout! {
 
 /// Bytes from the beginning of a `struct inode` that hold its mode, numbers, size and times.
 pub const INODE_BLOCK: u32 = 144;
-/// Bytes from `super_block.s_dev` that hold the magic number too.
-pub const SUPER_BLOCK: u32 = 96;
 /// Bytes from `linux_binprm.file` that hold the names and the number of arguments too.
 pub const BPRM_BLOCK: u32 = 64;
 /// Bytes from `task_struct.tgid` that hold the parent and the group leader too.
@@ -155,9 +153,6 @@ impl Layout {
         ];
         if !inode.into_iter().all(|(field, len)| within(0, field, len, INODE_BLOCK)) {
             return Err("struct inode");
-        }
-        if !within(self.super_block_s_dev, self.super_block_s_magic, 4, SUPER_BLOCK) {
-            return Err("struct super_block");
         }
         let bprm = [(self.bprm_filename, 8), (self.bprm_interp, 8), (self.bprm_argc, 4)];
         if !bprm.into_iter().all(|(field, len)| within(self.bprm_file, field, len, BPRM_BLOCK)) {

@@ -54,7 +54,7 @@ impl Bench {
 
     /// A file that this process made.
     fn created(&mut self, file: &FileIdentity, path: &Path) -> Artifact {
-        self.ask(Purpose::Created, own(), Some(file), path)
+        self.ask(Purpose::Library, own(), Some(file), path)
     }
 }
 
@@ -65,7 +65,7 @@ fn request(path: &KernelPath) -> FileRequest<'_> {
         process: own(),
         process_gone: false,
         build_id: None,
-        purpose: Purpose::Created,
+        purpose: Purpose::Library,
         container: None,
     }
 }

@@ -41,7 +41,7 @@ impl FakeProc {
 fn a_path_is_that_of_the_process_and_not_of_the_sensor() {
     let proc = FakeProc::new();
     write(&proc.inside("bin/sh"), b"inside");
-    let answer = proc.ask(Purpose::Created, "/bin/sh");
+    let answer = proc.ask(Purpose::Library, "/bin/sh");
     assert_digest(&answer, b"inside", Strength::Path);
 }
 
@@ -141,7 +141,7 @@ fn beside_a_file_system_of_user_space_a_path_just_used_is_still_walked() {
     let proc = FakeProc::new();
     write(&proc.inside("bin/sh"), b"inside");
     std::fs::write(proc.0.path().join("17/mountinfo"), "1 0 0:9999 / /mnt rw - fuse.x x rw\n").unwrap();
-    assert_digest(&proc.ask(Purpose::Created, "/bin/sh"), b"inside", Strength::Path);
+    assert_digest(&proc.ask(Purpose::Library, "/bin/sh"), b"inside", Strength::Path);
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn mount_tables_are_read_so_often_and_no_more() {
     let proc = FakeProc::new();
     write(&proc.inside("bin/sh"), b"inside");
     let mut bench = proc.bench();
-    let mut ask = || bench.ask(Purpose::Created, FakeProc::KEY, None, Path::new("/bin/sh")).sha256.reason();
-    let answers: Vec<_> = (0..100).map(|_| ask()).collect();
+    let mut ask = || bench.ask(Purpose::Library, FakeProc::KEY, None, Path::new("/bin/sh")).sha256.reason();
+    let answers: Vec<_> = (0..300).map(|_| ask()).collect();
     assert_eq!(answers[0], None);
-    assert_eq!(answers[99], Some(reason::LOOKUPS_EXHAUSTED));
+    assert_eq!(answers[299], Some(reason::LOOKUPS_EXHAUSTED));
     bench.clock.store(2_000_000_000, Ordering::Relaxed);
-    let answer = bench.ask(Purpose::Created, FakeProc::KEY, None, Path::new("/bin/sh"));
+    let answer = bench.ask(Purpose::Library, FakeProc::KEY, None, Path::new("/bin/sh"));
     assert_digest(&answer, b"inside", Strength::Path);
 }
