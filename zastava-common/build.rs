@@ -53,7 +53,7 @@ mod proto {
     }
 
     fn serde_of_field(field: &FieldDescriptor) -> String {
-        let skip = "skip_serializing_if = \"super::json::is_absent\"";
+        let skip = "skip_serializing_if = \"super::json::Absent::absent\"";
         match field.kind() {
             Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
                 format!("#[serde(with = \"super::json::timestamp\", {skip})]")

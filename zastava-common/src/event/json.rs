@@ -1,10 +1,17 @@
 //! The JSON form of an event: one object per line, the advisory's envelope (section 4.2).
 
+mod absent;
 mod name;
 pub mod timestamp;
+mod writer;
 
+pub(crate) use absent::Absent;
 pub use name::Name;
+pub use writer::Unwritable;
 
+use serde::Serialize as _;
+
+use self::writer::Writer;
 use super::v1::Event;
 
 /// Bytes of one event's JSON: what a gRPC message may have by default (4 MiB), as no event should need more here
@@ -15,14 +22,16 @@ pub const MAX_JSON: usize = 4 << 20;
 pub enum JsonError {
     #[error("an event of {len} bytes: at most {MAX_JSON} are written or read")]
     TooLong { len: usize },
-    #[error("an event has no JSON form, or the JSON is no event: {0}")]
+    #[error("cannot write an event as JSON: {0}")]
+    Unwritable(#[from] Unwritable),
+    #[error("cannot read an event from JSON: {0}")]
     Malformed(#[from] serde_json::Error),
 }
 
 /// Appends the event's JSON and a newline. On an error the buffer is as before.
 pub fn to_json_line(event: &Event, line: &mut Vec<u8>) -> Result<(), JsonError> {
     let begin = line.len();
-    let written = serde_json::to_writer(&mut *line, event);
+    let written = event.serialize(Writer { out: line });
     let len = line.len() - begin;
     if len > MAX_JSON || written.is_err() {
         line.truncate(begin);
@@ -41,12 +50,6 @@ pub fn from_json(json: &[u8]) -> Result<Event, JsonError> {
         return Err(JsonError::TooLong { len: json.len() });
     }
     Ok(serde_json::from_slice(json)?)
-}
-
-/// Whether a field is left out: proto3 cannot tell an empty value from an absent one, and `optional` fields are
-/// `None` when absent.
-pub(crate) fn is_absent<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Converter {
         let Observation { origin, process, container, fact } = observation;
         let unix_ns = self.clock.unix_ns(origin.boot_ns);
         let (runtime, workload) = place::describe(container);
-        let process = process.map(|process| self.process(&process));
+        let process = process.map(|process| self.process(&process, !matches!(fact, Fact::Exit { .. })));
         let mut event = Event {
             event_id: text::uuid(self.ids.next_id(unix_ns / 1_000_000)),
             when: Some(clock::timestamp(unix_ns)),
@@ -126,7 +126,8 @@ impl Converter {
         event
     }
 
-    fn process(&self, process: &Process) -> v1::Process {
+    /// Whoever is told of an exit was told of the exec: what was above the process is not repeated.
+    fn process(&self, process: &Process, with_ancestors: bool) -> v1::Process {
         let Process { key, ppid, comm, exe, cwd, uid, gid, argc, args_len, argv, ancestors, existing } =
             process;
         // A program always has its name as an argument.
@@ -143,7 +144,11 @@ impl Converter {
             argc: arguments.then_some(*argc),
             args_len: arguments.then_some(*args_len),
             argv: argv.as_ref().filter(|_| self.diagnostics).cloned().unwrap_or_default(),
-            ancestors: ancestors.iter().map(|ancestor| self.ancestor(ancestor)).collect(),
+            ancestors: if with_ancestors {
+                ancestors.iter().map(|ancestor| self.ancestor(ancestor)).collect()
+            } else {
+                Vec::new()
+            },
             existing: *existing,
             ..v1::Process::default()
         }

@@ -91,7 +91,7 @@ fn a_time_that_has_no_rfc_3339_form_leaves_the_buffer_as_it_was() {
     let when = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
     let mut buffer = b"before".to_vec();
     let result = to_json_line(&Event { when, ..Event::default() }, &mut buffer);
-    assert!(matches!(result, Err(JsonError::Malformed(_))));
+    assert!(matches!(result, Err(JsonError::Unwritable(_))));
     assert_eq!(buffer, b"before");
 }
 
@@ -187,7 +187,8 @@ fn events() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn every_event_survives_json_and_protobuf(event in events()) {
+    fn every_event_is_written_as_serde_json_does_and_survives_json_and_protobuf(event in events()) {
+        prop_assert_eq!(line(&event), serde_json::to_string(&event).unwrap() + "\n");
         prop_assert_eq!(&from_json(line(&event).as_bytes()).unwrap(), &event);
         prop_assert_eq!(&Event::decode(event.encode_to_vec().as_slice()).unwrap(), &event);
     }

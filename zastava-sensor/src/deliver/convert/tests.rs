@@ -270,6 +270,17 @@ fn an_exit_has_a_code_or_a_signal_or_a_reason() {
 }
 
 #[test]
+fn an_exit_names_the_process_and_does_not_repeat_what_was_above_it() {
+    let fact =
+        Fact::Exit { exit: Exit { status: Some(0), ppid: 41, comm: b"sh".to_vec() }, duration_ns: Some(5) };
+    let process = converter(false).convert(seen(Place::Host, fact)).process.unwrap();
+    assert_eq!(
+        (process.exe.as_str(), process.ppid, process.ancestors),
+        ("/usr/bin/python3", Some(41), vec![])
+    );
+}
+
+#[test]
 fn a_process_that_nobody_saw_keeps_what_the_record_says_of_it() {
     let fact =
         Fact::Exit { exit: Exit { status: Some(0), ppid: 41, comm: b"s\xff".to_vec() }, duration_ns: None };
