@@ -18,7 +18,7 @@ use zastava_tests::sensor;
 use crate::cost::Cost;
 
 /// The log's line by which the sensor says that everything is attached and known.
-const READY: &str = "Ready.";
+const READY: &str = " ready";
 const PATIENCE: Duration = Duration::from_mins(2);
 /// execsnoop does not say when it is attached; loading its two programs takes far less.
 const EXECSNOOP_START: Duration = Duration::from_secs(3);
