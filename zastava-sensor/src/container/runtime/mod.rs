@@ -32,12 +32,15 @@ pub enum News {
     Removed { id: Arc<str> },
     /// The kernel killed something in it for want of memory, its init or another process.
     OutOfMemory { id: Arc<str> },
-    /// The list is complete: of this engine's containers, those not described since `Connected` are gone.
+    /// The list is complete: of this engine's containers, those neither described nor refused since `Connected` are
+    /// gone.
     Listed { engine: Arc<Engine> },
     /// The runtime could not describe this one. From [`super::reason`].
     Refused { id: Arc<str>, reason: &'static str },
     /// The connection is lost: what is known stays, new containers get the reason until it is back.
     Disconnected { engine: Arc<Engine>, reason: &'static str },
+    /// Once, after the start: every socket was tried, and who answered has listed what it has, or did not in time.
+    Searched,
 }
 
 /// The kernel saw a container that nobody described: look it up. Answered by `Described` or `Refused`, once.
