@@ -3,8 +3,38 @@
 //! A runtime names what the kernel saw; it never says where something happened. Its word can be late, wrong or
 //! missing, and nothing of the kernel's waits for it here: the clients run on a thread of their own and send [`News`].
 
+mod backoff;
+mod candidate;
+mod client;
+mod containerd;
+mod counts;
+mod cri;
+mod docker;
+mod grpc;
+mod http;
+mod hub;
+mod labels;
+mod memory;
+mod overlay;
+mod owner;
+mod proto;
+mod pulled;
+mod reference;
+mod session;
+mod settings;
+mod shared;
+mod spec;
+mod text;
+mod thread;
+
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
+pub use self::{
+    counts::Counts,
+    labels::AllowList,
+    settings::Settings,
+    thread::{Asker, Runtimes, RuntimesError},
+};
 use super::description::Description;
 
 /// What a runtime told.
@@ -91,4 +121,12 @@ pub struct Stop {
     pub at: Option<SystemTime>,
     /// The runtime's own word: `Completed`, `Error`, `OOMKilled`, `ContainerStatusUnknown`.
     pub reason: Option<String>,
+}
+
+impl Stop {
+    /// From the status that runtimes give: 128 and the signal's number for a signal.
+    fn with_code(code: u32) -> Self {
+        let signal = code.checked_sub(128).filter(|signal| (1..=64).contains(signal));
+        Self { code: Some(code), signal, ..Self::default() }
+    }
 }
