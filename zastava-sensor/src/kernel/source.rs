@@ -326,6 +326,12 @@ impl Files {
     }
 }
 
+/// Bytes of perf ring for each CPU, so that all of them together have about 8 MiB.
+fn roomy() -> usize {
+    const TOGETHER: usize = 8 << 20;
+    (TOGETHER / perf::cpus().next_power_of_two()).clamp(256 << 10, 2 << 20)
+}
+
 impl Perf {
     fn open(tier: Tier, config: &KernelConfig) -> Result<Self, PerfError> {
         let make = match tier {
@@ -333,13 +339,21 @@ impl Perf {
             Tier::Tracepoint => Some(Make::Mappings),
             Tier::Sideband => Some(Make::Everything),
         };
-        let settings = perf::Settings {
+        let plain = perf::Settings {
             processes: make == Some(Make::Everything),
             identity: make.is_some(),
             ..perf::Settings::default()
         };
+        let reader = match make {
+            // Each record counts: as much room as the BPF rings would have, where that much may be locked.
+            Some(_) => match PerfReader::open(&perf::Settings { ring_bytes: roomy(), ..plain }) {
+                Err(PerfError::Map { .. }) => PerfReader::open(&plain),
+                opened => opened,
+            },
+            None => PerfReader::open(&plain),
+        };
         Ok(Self {
-            reader: PerfReader::open(&settings)?,
+            reader: reader?,
             order: match make {
                 // A program is mapped before BPF tells its exec: the exec goes first.
                 Some(Make::Mappings) => InOrder::holding(LOADING_NS),

@@ -237,6 +237,11 @@ impl Lane {
     }
 }
 
+/// CPUs that are on line now.
+pub fn cpus() -> usize {
+    online_cpus().map_or(1, |cpus| cpus.len().max(1))
+}
+
 fn online_cpus() -> io::Result<Vec<u32>> {
     Ok(parse_cpu_list(&std::fs::read_to_string(ONLINE)?))
 }
