@@ -26,6 +26,8 @@ pub struct Runtime {
     pub labels: Vec<LabelKeys>,
     /// Annotations that may, likewise.
     pub annotations: Vec<LabelKeys>,
+    /// Ask the API server of Kubernetes for a pod's owner, where a service account is mounted.
+    pub kubernetes_api: bool,
     /// Where the host's /proc is mounted: `/host/proc` in a container, as a rule.
     pub procfs: AbsolutePath,
     /// What is collected of each container.
@@ -41,6 +43,7 @@ impl Default for Runtime {
             sockets: Vec::new(),
             labels: LABELS.iter().copied().map(LabelKeys::known).collect(),
             annotations: Vec::new(),
+            kubernetes_api: true,
             procfs: AbsolutePath::known("/proc"),
             collect: Collect::default(),
         }

@@ -40,7 +40,7 @@ fn a_known_key_in_the_wrong_section_is_told_where_it_belongs() {
     assert_snapshot!(error("zastava:\n  runtime:\n    maxLibs: 5"), @r"
     zastava.yaml:3:5: unknown key zastava.runtime.maxLibs
       a key of that name belongs to zastava.runtime.collect
-      allowed: annotations, authority, collect, engine, labels, procfs, sockets, tenant
+      allowed: annotations, authority, collect, engine, kubernetesApi, labels, procfs, sockets, tenant
     ");
     assert_snapshot!(error("tenant: acme"), @r"
     zastava.yaml:1:1: unknown key tenant

@@ -147,7 +147,10 @@ impl Trial {
         if speaks != Speaks::Grpc {
             match Docker::identify(&socket, &settings).await {
                 Ok(docker) => return self.session(docker, place).await,
-                Err(failure) if speaks == Speaks::Http => return Err(Left::Failed(failure)),
+                // Nor will it answer in another way.
+                Err(failure) if speaks == Speaks::Http || failure == Failure::Silent => {
+                    return Err(Left::Failed(failure));
+                }
                 Err(_) => {}
             }
         }
@@ -182,7 +185,7 @@ impl Trial {
                 let _ = first.send(found);
             }
         };
-        let session = Session::new(client, &self.shared.news, &mut self.memory, &self.shared.counters);
+        let session = Session::new(client, &self.shared, &mut self.memory);
         let end = session.run(&mut asked, complete).await;
         drop(place);
         if let End::Failed(failure) = &end {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over a unix socket, one request for each connection, with every answer bounded.
+//! HTTP/1.1, one request for each connection, with every answer bounded.
 
 use std::path::Path;
 
@@ -7,11 +7,14 @@ use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::HOST,
+    header::{HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+};
 
 use super::{
     client::{Failure, in_time},
@@ -25,17 +28,29 @@ const MAX_LINE: usize = 4 << 20;
 
 /// An object of JSON.
 pub(super) async fn get<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T, Failure> {
-    let bytes = in_time(async {
-        let response = send(socket, target).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
-        let bytes = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => Failure::TooLarge("a body of more than 16 MiB"),
-            None => Failure::Lost(plain(&error.to_string())),
-        })?;
-        checked(status, &bytes.to_bytes())
-    });
-    serde_json::from_slice(&bytes.await?).map_err(|_| Failure::Malformed("a body of JSON"))
+    let body = in_time(async { exchange(connect(socket).await?, "localhost", target, []).await });
+    json(&body.await?)
+}
+
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|_| Failure::Malformed("a body of JSON"))
+}
+
+/// One question and its answer, over a connection of its own.
+pub(super) async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: &str,
+    target: &str,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Result<Bytes, Failure> {
+    let response = send(stream, host, target, headers).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+    let bytes = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => Failure::TooLarge("a body of more than 16 MiB"),
+        None => Failure::Lost(plain(&error.to_string())),
+    })?;
+    checked(status, bytes.to_bytes())
 }
 
 /// Lines of an answer that does not end.
@@ -48,7 +63,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) async fn open(socket: &Path, target: &str) -> Result<Self, Failure> {
-        let response = in_time(send(socket, target)).await?;
+        let response = in_time(async { send(connect(socket).await?, "localhost", target, []).await }).await?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(Failure::Refused(format!("{status} for its events")));
@@ -80,22 +95,31 @@ impl Lines {
     }
 }
 
-async fn send(socket: &Path, target: &str) -> Result<Response<Incoming>, Failure> {
-    let lost = |error: &dyn std::error::Error| Failure::Lost(plain(&error.to_string()));
-    let stream = UnixStream::connect(socket).await.map_err(|error| lost(&error))?;
-    let (mut sender, connection) =
-        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
-    // Ends with the body, or when the body is dropped.
-    tokio::spawn(connection);
-    let request = Request::get(target).header(HOST, "localhost").body(Empty::new());
-    let request = request.map_err(|_| Failure::Malformed("a request"))?;
-    sender.send_request(request).await.map_err(|error| lost(&error))
+async fn connect(socket: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(socket).await.map_err(|error| Failure::Lost(plain(&error.to_string())))
 }
 
-fn checked(status: StatusCode, body: &Bytes) -> Result<Bytes, Failure> {
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: &str,
+    target: &str,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Result<Response<Incoming>, Failure> {
+    let lost = |error: hyper::Error| Failure::Lost(plain(&error.to_string()));
+    let (mut sender, connection) =
+        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(lost)?;
+    // Ends with the body, or when the body is dropped.
+    tokio::spawn(connection);
+    let request = Request::get(target).header(HOST, host).body(Empty::new());
+    let mut request = request.map_err(|_| Failure::Malformed("a request"))?;
+    request.headers_mut().extend(headers);
+    sender.send_request(request).await.map_err(lost)
+}
+
+fn checked(status: StatusCode, body: Bytes) -> Result<Bytes, Failure> {
     match status {
-        StatusCode::OK => Ok(body.clone()),
+        StatusCode::OK => Ok(body),
         StatusCode::NOT_FOUND => Err(Failure::Unknown),
-        other => Err(Failure::Refused(plain(&format!("{other} {}", String::from_utf8_lossy(body))))),
+        other => Err(Failure::Refused(plain(&format!("{other} {}", String::from_utf8_lossy(&body))))),
     }
 }

@@ -106,17 +106,19 @@ async fn ask_all(id: Arc<str>, shared: Arc<Shared>) {
     let mut pauses = PAUSES.into_iter();
     let reason = loop {
         let live = shared.live();
-        if live.is_empty() {
-            break if shared.any_silent() { reason::RUNTIME_SILENT } else { reason::NO_RUNTIME };
-        }
-        match ask_once(&id, live).await {
-            Ok(()) => return,
-            Err(reason::RUNTIME_UNKNOWN) => {}
-            Err(reason) => break reason,
-        }
+        let reason = match (live.is_empty(), shared.any_silent()) {
+            (true, false) => break reason::NO_RUNTIME,
+            // May be about to say who it is.
+            (true, true) => reason::RUNTIME_SILENT,
+            (false, _) => match ask_once(&id, live).await {
+                Ok(()) => return,
+                Err(reason::RUNTIME_UNKNOWN) => reason::RUNTIME_UNKNOWN,
+                Err(reason) => break reason,
+            },
+        };
         match pauses.next() {
             Some(pause) => time::sleep(pause).await,
-            None => break reason::RUNTIME_UNKNOWN,
+            None => break reason,
         }
     };
     let _ = shared.news.send(News::Refused { id, reason }).await;

@@ -6,7 +6,7 @@ use hashlink::LruCache;
 use tokio::time::Instant;
 
 use super::Stop;
-use crate::container::description::{Description, Image, Rootfs, State};
+use crate::container::description::{Description, Image, Role, Rootfs, State};
 
 /// Containers and sandboxes kept in mind, ended ones included. Docker keeps these until they are removed.
 const CAPACITY: usize = 8192;
@@ -63,6 +63,17 @@ impl Memory {
         let description = Arc::new(description);
         self.known.insert(id, Entry { description: Arc::clone(&description), oom: false, stop: None, seen });
         Learned { description, same: false, forgot }
+    }
+
+    /// Those of a pod.
+    pub(super) fn of_pod(&self, uid: &str) -> Vec<Arc<Description>> {
+        let of_pod = |one: &&Entry| one.description.pod.as_ref().is_some_and(|pod| pod.uid == uid);
+        self.known
+            .iter()
+            .map(|(_, entry)| entry)
+            .filter(of_pod)
+            .map(|entry| Arc::clone(&entry.description))
+            .collect()
     }
 
     pub(super) fn forget(&mut self, id: &str) {
@@ -145,6 +156,17 @@ fn completed(mut new: Description, old: &Description) -> Description {
         _ => {}
     }
     new.started = new.started.or(old.started);
+    // Its task is gone, and nobody has said so yet.
+    if new.state == State::Created && old.state != State::Created {
+        new.state = State::Exited;
+    }
+    // The API server was asked meanwhile.
+    if old.owner.as_ref().is_some_and(|owner| !owner.derived) {
+        new.owner.clone_from(&old.owner);
+    }
+    if new.role == Role::Workload {
+        new.role = old.role;
+    }
     new
 }
 

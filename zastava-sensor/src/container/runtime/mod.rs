@@ -10,9 +10,11 @@ mod containerd;
 mod counts;
 mod cri;
 mod docker;
+pub mod foreign;
 mod grpc;
 mod http;
 mod hub;
+mod kubernetes;
 mod labels;
 mod memory;
 mod overlay;
@@ -24,6 +26,8 @@ mod session;
 mod settings;
 mod shared;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod text;
 mod thread;
 

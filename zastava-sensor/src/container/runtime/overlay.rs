@@ -118,14 +118,14 @@ mod tests {
         let options: [&[u8]; 2] = [b"rbind", b"rw"];
         let rootfs = rootfs(b"bind", b"/s/native/7", options).unwrap();
         assert_eq!(rootfs.upper.as_deref(), Some(Path::new("/s/native/7")));
-        assert_eq!(rootfs.lower, [Path::new(""); 0]);
+        assert!(rootfs.lower.is_empty());
     }
 
     #[test]
     fn colons_in_paths_are_no_separators_and_layers_are_bounded() {
         assert_eq!(lower("/a\\:b:/c\\\\d"), [Path::new("/a:b"), Path::new("/c\\d")]);
         assert_eq!(lower(&"/x:".repeat(MAX_LAYERS + 9)).len(), MAX_LAYERS);
-        assert_eq!(lower(""), [Path::new(""); 0]);
+        assert!(lower("").is_empty());
     }
 
     #[test]

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn each_controller_is_known_by_its_habits() {
-        let cases: [(&str, &[(&str, &'static str)], (&str, &str)); 6] = [
+        type Case = (&'static str, &'static [(&'static str, &'static str)], (&'static str, &'static str));
+        let cases: [Case; 6] = [
             ("api-7c9fbbd8b7-ktd84", &[("pod-template-hash", "7c9fbbd8b7")], ("Deployment", "api")),
             (
                 "db-0",

@@ -18,24 +18,30 @@ use tokio::{
 use super::{
     News, Stop,
     client::{Change, Client, Failure, Key, Told, What},
-    counts::{Counters, count},
+    counts::count,
+    kubernetes::Facts,
     memory::Memory,
+    shared::Shared,
 };
-use crate::container::reason;
+use crate::container::{
+    description::{Description, Pod, State},
+    reason,
+};
 
 /// Changes that wait to be looked at; then the runtime's stream waits.
 const CHANGES: usize = 256;
 /// Containers being described at once.
 const AT_ONCE: usize = 8;
-/// Works that wait in all lanes; beyond, changes are not taken from the stream.
+/// Works that wait in all lanes, and questions under way; beyond, changes are not taken from the stream.
 const WAITING: usize = 4096;
+const JOBS: usize = 64;
 /// Between two questions whether it still answers.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// From the list to a second one, which finds what the stream of events began too late for: nothing says when it
 /// begins.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Between further looks, which should find nothing.
-const LOOKS: Duration = Duration::from_secs(300);
+const LOOKS: Duration = Duration::from_mins(5);
 
 /// Of the stage, about one container. The answer is whether it was described, else why not.
 #[derive(Debug)]
@@ -54,9 +60,8 @@ pub(super) enum End {
 
 pub(super) struct Session<'a, C> {
     client: C,
-    news: &'a mpsc::Sender<News>,
+    shared: &'a Shared,
     memory: &'a mut Memory,
-    counters: &'a Counters,
     jobs: JoinSet<Done>,
     /// What waits behind the description being made of a container.
     lanes: HashMap<Arc<str>, VecDeque<(Key, Work)>>,
@@ -79,23 +84,29 @@ enum Work {
 
 #[derive(Debug)]
 enum Done {
-    Described { key: Key, work: Work, told: Result<Told, Failure> },
-    Looked { began: Instant, keys: Result<Vec<Key>, Failure> },
+    Described {
+        key: Key,
+        work: Work,
+        told: Result<Box<Told>, Failure>,
+    },
+    /// The API server told of a pod, or has nothing to tell.
+    OfPod {
+        uid: String,
+        facts: Option<Arc<Facts>>,
+    },
+    Looked {
+        began: Instant,
+        keys: Result<Vec<Key>, Failure>,
+    },
     Alive(Result<(), Failure>),
 }
 
 impl<'a, C: Client> Session<'a, C> {
-    pub(super) fn new(
-        client: C,
-        news: &'a mpsc::Sender<News>,
-        memory: &'a mut Memory,
-        counters: &'a Counters,
-    ) -> Self {
+    pub(super) fn new(client: C, shared: &'a Shared, memory: &'a mut Memory) -> Self {
         Self {
             client,
-            news,
+            shared,
             memory,
-            counters,
             jobs: JoinSet::new(),
             lanes: HashMap::new(),
             waiting: 0,
@@ -143,10 +154,10 @@ impl<'a, C: Client> Session<'a, C> {
                     complete();
                 }
             }
-            let room = self.waiting < WAITING;
+            let room = self.waiting < WAITING && self.jobs.len() < JOBS;
             tokio::select! {
                 Some(change) = changes.recv(), if room => {
-                    count(&self.counters.changes);
+                    count(&self.shared.counters.changes);
                     let Change { key, what } = change;
                     self.take(key, Work::Change(what)).await?;
                 }
@@ -155,6 +166,7 @@ impl<'a, C: Client> Session<'a, C> {
                 }
                 Some(done) = self.jobs.join_next() => match done {
                     Ok(Done::Described { key, work, told }) => self.described(key, work, told).await?,
+                    Ok(Done::OfPod { uid, facts }) => self.of_pod(&uid, facts).await?,
                     Ok(Done::Looked { began, keys }) => self.looked(began, keys.map_err(End::Failed)?).await?,
                     Ok(Done::Alive(answered)) => answered.map_err(End::Failed)?,
                     Err(error) => return Err(End::Failed(Failure::Lost(error.to_string()))),
@@ -179,11 +191,11 @@ impl<'a, C: Client> Session<'a, C> {
 
     async fn tell(&self, news: News) -> Result<(), End> {
         match &news {
-            News::Described(_) => count(&self.counters.descriptions),
-            News::Refused { .. } => count(&self.counters.refusals),
+            News::Described(_) => count(&self.shared.counters.descriptions),
+            News::Refused { .. } => count(&self.shared.counters.refusals),
             _ => {}
         }
-        self.news.send(news).await.map_err(|_| End::Unheard)
+        self.shared.news.send(news).await.map_err(|_| End::Unheard)
     }
 
     fn go_on_listing(&mut self) {
@@ -252,16 +264,16 @@ impl<'a, C: Client> Session<'a, C> {
         self.lanes.entry(Arc::clone(&key.id)).or_default();
         let client = self.client.clone();
         self.jobs.spawn(async move {
-            let told = client.describe(&key).await;
+            let told = client.describe(&key).await.map(Box::new);
             Done::Described { key, work, told }
         });
     }
 
-    async fn described(&mut self, key: Key, work: Work, told: Result<Told, Failure>) -> Result<(), End> {
+    async fn described(&mut self, key: Key, work: Work, told: Result<Box<Told>, Failure>) -> Result<(), End> {
         let id = Arc::clone(&key.id);
         let listed = matches!(work, Work::Listed);
         match told {
-            Ok(told) => self.learned(&id, work, told).await?,
+            Ok(told) => self.learned(&id, work, *told).await?,
             Err(failure @ Failure::Lost(_)) => return Err(End::Failed(failure)),
             Err(failure) => self.refused(&id, work, &failure).await?,
         }
@@ -282,12 +294,16 @@ impl<'a, C: Client> Session<'a, C> {
     }
 
     async fn learned(&mut self, id: &Arc<str>, work: Work, told: Told) -> Result<(), End> {
-        let Told { description, stop } = told;
+        let Told { mut description, stop } = told;
         let (pid, started) = (description.pid, description.started);
+        self.complete(&mut description);
         let learned = self.memory.learn(description);
         if learned.forgot {
-            count(&self.counters.forgotten);
+            count(&self.shared.counters.forgotten);
         }
+        // Its task went while nobody looked.
+        let ended = learned.description.state == State::Exited;
+        let stop = stop.or_else(|| ended.then(Stop::default));
         let change = matches!(work, Work::Change(_));
         if !(change && learned.same) {
             self.tell(News::Described(learned.description)).await?;
@@ -297,8 +313,8 @@ impl<'a, C: Client> Session<'a, C> {
                 self.memory.starts(id);
                 self.tell(News::Started { id: Arc::clone(id), pid: own.or(pid), at: at.or(started) }).await?;
             }
-            Work::Change(What::Stopped(_)) if stop.is_none() => {
-                self.stopped(Arc::clone(id), Stop::default()).await?;
+            Work::Change(What::Stopped(told)) if stop.is_none() => {
+                self.stopped(Arc::clone(id), told.unwrap_or_default()).await?;
             }
             Work::Asked(answer) => {
                 let _ = answer.send(Ok(()));
@@ -309,6 +325,33 @@ impl<'a, C: Client> Session<'a, C> {
             Some(stop) => self.stopped(Arc::clone(id), stop).await,
             None => Ok(()),
         }
+    }
+
+    /// With what the API server says of its pod, as soon as that is known.
+    fn complete(&mut self, description: &mut Description) {
+        let (Some(kubernetes), Some(pod)) = (&self.shared.kubernetes, &description.pod) else { return };
+        if let Some(facts) = kubernetes.known(pod) {
+            facts.complete(description);
+        } else if kubernetes.worth_asking(pod) {
+            let (kubernetes, pod): (_, Pod) = (Arc::clone(kubernetes), pod.clone());
+            self.jobs.spawn(async move {
+                let facts = kubernetes.ask(&pod).await;
+                Done::OfPod { uid: pod.uid, facts }
+            });
+        }
+    }
+
+    async fn of_pod(&mut self, uid: &str, facts: Option<Arc<Facts>>) -> Result<(), End> {
+        let Some(facts) = facts else { return Ok(()) };
+        for known in self.memory.of_pod(uid) {
+            let mut description = (*known).clone();
+            facts.complete(&mut description);
+            let learned = self.memory.learn(description);
+            if !learned.same {
+                self.tell(News::Described(learned.description)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn refused(&mut self, id: &Arc<str>, work: Work, failure: &Failure) -> Result<(), End> {

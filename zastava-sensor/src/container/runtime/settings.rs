@@ -14,6 +14,8 @@ pub struct Settings {
     pub sockets: Vec<PathBuf>,
     pub labels: AllowList,
     pub annotations: AllowList,
+    /// Whether to ask the API server about pods, where a service account is mounted.
+    pub kubernetes: bool,
     /// The host's.
     pub procfs: ProcRoot,
 }
@@ -25,6 +27,7 @@ impl From<&config::Runtime> for Settings {
             sockets: runtime.sockets.iter().map(|socket| socket.as_path().to_owned()).collect(),
             labels: runtime.labels.iter().map(config::LabelKeys::as_str).collect(),
             annotations: runtime.annotations.iter().map(config::LabelKeys::as_str).collect(),
+            kubernetes: runtime.kubernetes_api,
             procfs: ProcRoot::new(runtime.procfs.as_path()),
         }
     }

@@ -10,13 +10,15 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{News, Settings, candidate::Left, counts::Counters, session::Question};
+use super::{News, Settings, candidate::Left, counts::Counters, kubernetes::Kubernetes, session::Question};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
     pub(super) news: mpsc::Sender<News>,
+    /// `None`: is not to be asked, or not there.
+    pub(super) kubernetes: Option<Arc<Kubernetes>>,
     sockets: Mutex<Sockets>,
 }
 
@@ -37,7 +39,8 @@ struct Taken {
 
 impl Shared {
     pub(super) fn new(settings: Settings, counters: Arc<Counters>, news: mpsc::Sender<News>) -> Self {
-        Self { settings: Arc::new(settings), counters, news, sockets: Mutex::default() }
+        let kubernetes = if settings.kubernetes { Kubernetes::in_cluster().map(Arc::new) } else { None };
+        Self { settings: Arc::new(settings), counters, news, kubernetes, sockets: Mutex::default() }
     }
 
     /// Whom to ask.
@@ -45,8 +48,10 @@ impl Shared {
         self.sockets().taken.values().filter_map(|taken| taken.questions.clone()).collect()
     }
 
+    /// Whether somebody takes connections and has not said who it is.
     pub(super) fn any_silent(&self) -> bool {
-        !self.sockets().silent.is_empty()
+        let sockets = self.sockets();
+        !sockets.silent.is_empty() || sockets.taken.values().any(|taken| taken.questions.is_none())
     }
 
     pub(super) fn is_silent(&self, socket: &Path) {

@@ -79,7 +79,7 @@ fn cgroup_path(configured: &str) -> Option<String> {
     let words: Vec<&str> = configured.split(':').collect();
     let &[slice, prefix, name] = words.as_slice() else { return Some(configured.to_owned()) };
     let unit = match name {
-        _ if name.ends_with(".slice") => name.to_owned(),
+        _ if expand_slice(name).is_some() => name.to_owned(),
         _ if prefix.is_empty() => format!("{name}.scope"),
         _ => format!("{prefix}-{name}.scope"),
     };
@@ -94,7 +94,7 @@ fn expand_slice(slice: &str) -> Option<String> {
         return Some(String::new());
     }
     let ends = name.match_indices('-').map(|(at, _)| at).chain([name.len()]);
-    Some(ends.map(|end| format!("/{}.slice", &name[..end])).collect())
+    Some(ends.flat_map(|end| ["/", &name[..end], ".slice"]).collect())
 }
 
 #[cfg(test)]

@@ -7,16 +7,20 @@ use super::{
     image::Question,
     record::{Kind, Record},
 };
-use crate::container::{
-    description::{Description, DigestOf, Image, Platform, Role, Rootfs, State},
-    runtime::{
-        Stop,
-        client::{Client, Failure, Key, Told},
-        labels::Texts,
-        overlay, owner,
-        reference::with_digest,
-        text::{entrypoint, mounts, timestamp},
+use crate::{
+    container::{
+        description::{Description, DigestOf, Image, Platform, Role, Rootfs, State},
+        reason,
+        runtime::{
+            Stop,
+            client::{Client, Failure, Key, Told},
+            labels::Texts,
+            overlay, owner,
+            reference::with_digest,
+            text::{entrypoint, mounts, timestamp},
+        },
     },
+    observation::Known,
 };
 
 /// What a container does, by its task and the CRI.
@@ -156,15 +160,22 @@ impl Containerd {
         let question = Question {
             namespace,
             requested: &record.requested,
+            by_id: record.by_id,
             stored: &record.image,
             config: record.config.as_deref(),
             chain: chain.as_deref(),
             snapshotter: &record.snapshotter,
         };
         let answer = self.shared.store.find(&question).await;
-        let reference = with_digest(&record.requested, answer.digest.value().map(|digest| &**digest));
+        // Of several images with this id nobody knows which was meant.
+        let unnamed = record.by_id && answer.digest == Known::Not(reason::DIGEST_AMBIGUOUS);
+        let requested = match (&record.config, unnamed) {
+            (Some(id), true) => id.clone(),
+            _ => record.requested.clone(),
+        };
+        let reference = with_digest(&requested, answer.digest.value().map(|digest| &**digest));
         let image = Image {
-            requested: record.requested.clone(),
+            requested,
             digest: answer.digest,
             digest_of: DigestOf::Manifest,
             index: answer.index,

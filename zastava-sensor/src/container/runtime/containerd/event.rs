@@ -27,7 +27,7 @@ pub(super) fn filters() -> Vec<String> {
 }
 
 /// `None`: does not concern a container as a whole.
-pub(super) fn change(envelope: &api::Envelope) -> Result<Option<Change>, Failure> {
+pub(in crate::container::runtime) fn change(envelope: &api::Envelope) -> Result<Option<Change>, Failure> {
     let event = envelope.event.as_ref().ok_or(Failure::Malformed("an event without a body"))?;
     let body = event.value.as_slice();
     let namespace = text(&envelope.namespace)?;

@@ -52,10 +52,12 @@ pub(super) struct Store {
 }
 
 /// What is to be found.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
     pub(super) namespace: &'a str,
     pub(super) requested: &'a str,
+    /// What is requested is one of its names, and not the one that was asked for.
+    pub(super) by_id: bool,
     /// containerd's own name for it.
     pub(super) stored: &'a str,
     /// Digest of the config that runs.
@@ -134,11 +136,7 @@ impl Store {
     }
 
     pub(super) async fn find(&self, question: &Question<'_>) -> Answer {
-        let found = match self.by_name(question).await {
-            Ok(Some(found)) => Ok(Known::Is(found)),
-            Ok(None) => self.by_content(question).await,
-            Err(failure) => Err(failure),
-        };
+        let found = if question.by_id { self.by_id(question).await } else { self.by_any(question).await };
         let found = found.unwrap_or_else(|failure| {
             tracing::debug!(%failure, "an image cannot be looked up in containerd");
             Known::Not(reason::IMAGE_UNREADABLE)
@@ -152,6 +150,24 @@ impl Store {
             None => Vec::new(),
         };
         Answer { digest, index, config, diff_ids }
+    }
+
+    async fn by_any(&self, question: &Question<'_>) -> Result<Known<Found>, Failure> {
+        match self.by_name(question).await? {
+            Some(found) => Ok(Known::Is(found)),
+            None => self.by_content(question).await,
+        }
+    }
+
+    /// A name may be another manifest's: it only adds the index.
+    async fn by_id(&self, question: &Question<'_>) -> Result<Known<Found>, Failure> {
+        let unnamed = Question { requested: "", ..*question };
+        let found = match self.by_content(&unnamed).await? {
+            Known::Is(found) => found,
+            unknown @ Known::Not(_) => return Ok(unknown),
+        };
+        let named = self.by_name(question).await?.filter(|named| named.manifest == found.manifest);
+        Ok(Known::Is(named.unwrap_or(found)))
     }
 
     /// What the requested name leads to, if that is what runs.

@@ -2,9 +2,9 @@
 //! the container.
 
 mod describe;
-mod event;
+pub(super) mod event;
 mod image;
-mod record;
+pub(super) mod record;
 #[cfg(test)]
 mod tests;
 
@@ -216,11 +216,11 @@ impl Client for Containerd {
 
     async fn describe(&self, key: &Key) -> Result<Told, Failure> {
         if key.namespace.is_some() {
-            return self.describe_one(key).await;
+            return Box::pin(self.describe_one(key)).await;
         }
         for namespace in self.namespaces().await? {
             let within = Key { namespace: Some(namespace), ..key.clone() };
-            match self.describe_one(&within).await {
+            match Box::pin(self.describe_one(&within)).await {
                 Err(Failure::Unknown) => {}
                 answered => return answered,
             }

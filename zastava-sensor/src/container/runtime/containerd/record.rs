@@ -23,14 +23,17 @@ const CONTAINER: &[u8] = b"io.cri-containerd.container.metadata";
 const SANDBOX: &[u8] = b"io.cri-containerd.sandbox.metadata";
 
 #[derive(Debug)]
-pub(super) struct Record {
+pub(in crate::container::runtime) struct Record {
     pub(super) id: String,
     pub(super) kind: Kind,
-    pub(super) name: String,
+    pub(in crate::container::runtime) name: String,
     pub(super) attempt: u32,
     pub(super) pod: Option<Pod>,
     /// As asked for. Empty: no image at all (`ctr run --rootfs`).
     pub(super) requested: String,
+    /// It was asked for by its id, and `requested` is one of its names: what a kubelet passes to containerd 1.6, whose
+    /// CRI does not know the field for the name that stands in the pod.
+    pub(super) by_id: bool,
     /// containerd's own word: the first name that the image had.
     pub(super) image: String,
     /// The image's id.
@@ -44,7 +47,7 @@ pub(super) struct Record {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(in crate::container::runtime) enum Kind {
     /// Of Kubernetes.
     Container,
     Sandbox,
@@ -117,7 +120,7 @@ struct PodName {
 }
 
 impl Record {
-    pub(super) fn parse(container: api::Container) -> Result<Self, Failure> {
+    pub(in crate::container::runtime) fn parse(container: api::Container) -> Result<Self, Failure> {
         let api::Container {
             id: own,
             labels,
@@ -138,6 +141,7 @@ impl Record {
             attempt: 0,
             pod: None,
             requested: image.clone(),
+            by_id: false,
             image,
             config: None,
             labels: Texts::new(),
@@ -174,12 +178,14 @@ impl Record {
             },
             sandbox_id: id(sandbox_id.as_bytes())?.into(),
         };
+        let (requested, by_id) = requested(config.image, &self.spec, &self.image)?;
         Ok(Self {
             kind: Kind::Container,
             name: bounded(config.metadata.name)?,
             attempt: config.metadata.attempt,
             pod: Some(pod),
-            requested: requested(config.image, &self.spec, &self.image)?,
+            requested,
+            by_id,
             config: image_id(&image_ref),
             labels: config.labels.unwrap_or_default(),
             annotations: config.annotations.unwrap_or_default(),
@@ -217,13 +223,16 @@ impl Record {
     }
 }
 
-/// The image's name as it stood in the pod: the kubelet passes the image's id in its place, and the name beside it.
-fn requested(image: ImageSpec, spec: &Spec, stored: &str) -> Result<String, Failure> {
+/// The image's name as it stood in the pod, or else one that it has, and `true`: the kubelet passes the image's id in
+/// its place, and the name beside it.
+fn requested(image: ImageSpec, spec: &Spec, stored: &str) -> Result<(String, bool), Failure> {
     let ImageSpec { image, user_specified_image } = image;
+    let named = |name: &&str| Reference::parse(name).is_some();
+    let asked = [user_specified_image.as_str(), &image].into_iter().find(named);
     let annotation = spec.annotation("io.kubernetes.cri.image-name").unwrap_or_default();
-    let names = [user_specified_image.as_str(), &image, annotation, stored];
-    let name = names.into_iter().find(|name| Reference::parse(name).is_some());
-    Ok(text(name.unwrap_or(&image).as_bytes())?.to_owned())
+    let other = || [annotation, stored].into_iter().find(named);
+    let name = asked.or_else(other).unwrap_or(&image);
+    Ok((text(name.as_bytes())?.to_owned(), asked.is_none()))
 }
 
 fn parse<T: DeserializeOwned>(extension: &api::Extension) -> Result<T, Failure> {

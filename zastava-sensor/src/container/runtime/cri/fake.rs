@@ -11,7 +11,11 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::{net::UnixListener, sync::broadcast, task::JoinHandle};
+use tokio::{
+    net::UnixListener,
+    runtime::{self, Runtime},
+    sync::broadcast,
+};
 use tokio_stream::{
     Stream, StreamExt,
     wrappers::{BroadcastStream, UnixListenerStream},
@@ -49,15 +53,17 @@ struct State {
     silent: bool,
 }
 
-/// A runtime that serves. Dropped, it is killed.
+/// A runtime that serves. Dropped, it is killed, with all its connections: it has an executor of its own.
 pub(in super::super) struct Serving {
     pub(in super::super) socket: PathBuf,
-    task: JoinHandle<()>,
+    executor: Option<Runtime>,
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(executor) = self.executor.take() {
+            executor.shutdown_background();
+        }
     }
 }
 
@@ -140,13 +146,16 @@ impl FakeCri {
 
     pub(in super::super) fn serve(&self, socket: &Path) -> Serving {
         let _ = std::fs::remove_file(socket);
+        let executor = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let within = executor.enter();
         let listener = UnixListenerStream::new(UnixListener::bind(socket).unwrap());
         let server = Server::builder()
             .add_service(RuntimeServiceServer::new(self.clone()))
             .add_service(ImageServiceServer::new(self.clone()))
             .serve_with_incoming(listener);
-        let task = tokio::spawn(async move { drop(server.await) });
-        Serving { socket: socket.to_owned(), task }
+        executor.spawn(server);
+        drop(within);
+        Serving { socket: socket.to_owned(), executor: Some(executor) }
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -8,7 +8,7 @@ use crate::container::runtime::{client::Failure, spec::Spec};
 /// Of a container or sandbox. containerd and CRI-O have these in common.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Info {
+pub(in crate::container::runtime) struct Info {
     #[serde(rename = "sandboxID")]
     pub(super) sandbox_id: String,
     pub(super) pid: u32,
@@ -54,7 +54,7 @@ struct RootFs {
 
 impl Info {
     /// An absent one says nothing.
-    pub(super) fn parse(info: &[api::Entry]) -> Result<Self, Failure> {
+    pub(in crate::container::runtime) fn parse(info: &[api::Entry]) -> Result<Self, Failure> {
         match json(info) {
             Some(json) => {
                 serde_json::from_slice(json).map_err(|_| Failure::Malformed("the info of a status"))

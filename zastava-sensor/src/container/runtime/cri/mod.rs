@@ -2,8 +2,8 @@
 
 mod describe;
 #[cfg(test)]
-mod fake;
-mod info;
+pub(super) mod fake;
+pub(super) mod info;
 mod poll;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! A container as Docker or Podman tells it.
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{path::PathBuf, sync::Arc};
 
 use super::{Docker, http, inspect};
 use crate::{
@@ -39,7 +39,7 @@ impl Docker {
             "exited" | "dead" | "stopped" | "removing" => Exited,
             _ => Created,
         };
-        let stop = (state == Exited).then(|| self.stop(&container.state));
+        let stop = (state == Exited).then(|| stop(&container.state));
         let pid = (container.state.pid != 0 && state != Exited).then_some(container.state.pid);
         let annotations = container.config.annotations.take().unwrap_or_default();
         let labels: Texts = container.config.labels.take().unwrap_or_default();
@@ -67,12 +67,6 @@ impl Docker {
             started,
         };
         Ok(Told { description, stop })
-    }
-
-    fn stop(&self, state: &inspect::State) -> Stop {
-        let code = state.exit_code.and_then(|code| u32::try_from(code).ok());
-        let at: Option<SystemTime> = rfc3339(&state.finished_at);
-        Stop { oom: state.oom_killed, at, ..code.map(Stop::with_code).unwrap_or_default() }
     }
 
     /// By the kernel: what Docker says depends on a driver that it does not tell here.
@@ -133,6 +127,12 @@ impl Docker {
     }
 }
 
+fn stop(state: &inspect::State) -> Stop {
+    let code = state.exit_code.and_then(|code| u32::try_from(code).ok());
+    let at = rfc3339(&state.finished_at);
+    Stop { oom: state.oom_killed, at, ..code.map(Stop::with_code).unwrap_or_default() }
+}
+
 fn mount(mount: inspect::Mount) -> description::Mount {
     let inspect::Mount { source, destination, writable } = mount;
     description::Mount { source, destination, read_only: !writable }
@@ -140,13 +140,13 @@ fn mount(mount: inspect::Mount) -> description::Mount {
 
 fn rootfs(driver: inspect::GraphDriver, diff_ids: Vec<Arc<str>>) -> Rootfs {
     let inspect::GraphDriver { name, data } = driver;
-    let inspect::Directories { lower_dir, upper_dir, work_dir, merged_dir } = data.unwrap_or_default();
+    let inspect::Directories { lower, upper, work, merged } = data.unwrap_or_default();
     let path = |path: String| bounded(path).ok().filter(|path| path.starts_with('/')).map(PathBuf::from);
     Rootfs {
-        path: path(merged_dir),
-        lower: overlay::lower(&lower_dir),
-        upper: path(upper_dir),
-        work: path(work_dir),
+        path: path(merged),
+        lower: overlay::lower(&lower),
+        upper: path(upper),
+        work: path(work),
         snapshotter: bounded(name).ok(),
         diff_ids,
     }

@@ -32,7 +32,7 @@ struct Actor {
 }
 
 /// `None`: does not concern a container as a whole.
-pub(super) fn change(line: &[u8]) -> Result<Option<Change>, Failure> {
+pub(in crate::container::runtime) fn change(line: &[u8]) -> Result<Option<Change>, Failure> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }

@@ -81,14 +81,17 @@ pub(super) struct GraphDriver {
     pub(super) data: Option<Directories>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Directories {
-    pub(super) lower_dir: String,
-    pub(super) upper_dir: String,
-    pub(super) work_dir: String,
-    pub(super) merged_dir: String,
+    #[serde(rename = "LowerDir")]
+    pub(super) lower: String,
+    #[serde(rename = "UpperDir")]
+    pub(super) upper: String,
+    #[serde(rename = "WorkDir")]
+    pub(super) work: String,
+    #[serde(rename = "MergedDir")]
+    pub(super) merged: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,7 +3,7 @@
 //! Podman's own endpoints are used where it has them: its imitation of Docker's leaves out what a digest needs.
 
 mod describe;
-mod event;
+pub(super) mod event;
 mod inspect;
 #[cfg(test)]
 mod tests;
