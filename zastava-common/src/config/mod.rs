@@ -34,7 +34,8 @@ pub use runtime::{Authority, Collect, Engine, Runtime};
 pub use schema::schema;
 pub use sensor::{Rings, Sensor, TierChoice};
 pub use text::{
-    AbsolutePath, ApiPath, BaseAddress, ListenAddress, Namespace, NotAllowed, SocketPath, Tenant, Token,
+    AbsolutePath, ApiPath, BaseAddress, LabelKeys, ListenAddress, Namespace, NotAllowed, SocketPath, Tenant,
+    Token,
 };
 
 /// An optional section is left out or has its keys; one with nothing in it is an error like any other.

@@ -1,7 +1,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AbsolutePath, BaseAddress, Bounded, Tenant, Token, present};
+use super::{AbsolutePath, BaseAddress, Bounded, LabelKeys, SocketPath, Tenant, Token, present};
+
+/// What workloads are told by, as a rule.
+const LABELS: [&str; 5] =
+    ["app", "app.kubernetes.io/*", "k8s-app", "com.docker.compose.project", "com.docker.compose.service"];
 
 /// What is observed, and as whom.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -13,8 +17,17 @@ pub struct Runtime {
     pub authority: Option<Authority>,
     /// Whose node it is; stands in every event.
     pub tenant: Tenant,
-    /// The container engine of the node.
+    /// The container engine of the node: with `auto` every one that answers; `docker` is Podman's socket too; with
+    /// `none` containers have their ids and no names.
     pub engine: Engine,
+    /// Sockets of engines, looked at before the usual places.
+    pub sockets: Vec<SocketPath>,
+    /// Labels of containers and pods that may go into events; a `*` at the end stands for any ending.
+    pub labels: Vec<LabelKeys>,
+    /// Annotations that may, likewise.
+    pub annotations: Vec<LabelKeys>,
+    /// Ask the API server of Kubernetes for a pod's owner, where a service account is mounted.
+    pub kubernetes_api: bool,
     /// Where the host's /proc is mounted: `/host/proc` in a container, as a rule.
     pub procfs: AbsolutePath,
     /// What is collected of each container.
@@ -27,6 +40,10 @@ impl Default for Runtime {
             authority: None,
             tenant: Tenant::known("default"),
             engine: Engine::default(),
+            sockets: Vec::new(),
+            labels: LABELS.iter().copied().map(LabelKeys::known).collect(),
+            annotations: Vec::new(),
+            kubernetes_api: true,
             procfs: AbsolutePath::known("/proc"),
             collect: Collect::default(),
         }
@@ -78,6 +95,7 @@ pub enum Engine {
     Containerd,
     CriO,
     Docker,
+    None,
 }
 
 /// What is collected of each container.

@@ -131,6 +131,18 @@ text!(
 );
 
 text!(
+    /// Keys of labels or annotations: one, or all with one beginning. Kubernetes' have 317 bytes at most, others more.
+    LabelKeys(String),
+    "1 to 512 characters, perhaps with a * at the end",
+    512,
+    "^[^*]+\\*?$|^\\*$",
+    |text| {
+        let beginning = text.strip_suffix('*').unwrap_or(text);
+        (!text.is_empty() && !beginning.contains(['*', '\0'])).then(|| text.to_owned())
+    }
+);
+
+text!(
     /// A client id, audience or scope of OAuth 2.0 (RFC 6749, appendix A.4).
     Token(String),
     "1 to 256 visible ASCII characters without quotes and backslashes",
@@ -200,7 +212,7 @@ macro_rules! as_str {
     };
 }
 
-as_str!(Tenant Namespace Token ApiPath);
+as_str!(Tenant Namespace Token ApiPath LabelKeys);
 
 /// For the defaults; a test holds that each of them may also stand in a file.
 macro_rules! known {
@@ -213,7 +225,7 @@ macro_rules! known {
     };
 }
 
-known!(Tenant Token ApiPath AbsolutePath SocketPath);
+known!(Tenant Token ApiPath AbsolutePath SocketPath LabelKeys);
 
 impl BaseAddress {
     pub fn as_uri(&self) -> &Uri {

@@ -1,4 +1,4 @@
-//! Why a record's container is not known.
+//! Why a record's container is not known, or not described.
 
 /// The cgroup is not among those that exist, and the process that was in it is gone.
 pub const CGROUP_GONE: &str = "cgroup gone";
@@ -19,7 +19,33 @@ pub const OUTSIDE_NAMESPACE: &str = "cgroup outside of the sensor's cgroup names
 /// The machine mounts no cgroup v2 file system that shows the host's root.
 pub const NO_CGROUP2: &str = "no cgroup v2 mount";
 
-/// All of them, for counters.
+/// No runtime answers, or none has so far.
+pub const NO_RUNTIME: &str = "no container runtime answers";
+/// The runtime was there and is not any more.
+pub const RUNTIME_LOST: &str = "connection to the container runtime lost";
+/// The runtime took the connection and gave no answer in time.
+pub const RUNTIME_SILENT: &str = "container runtime gives no answer";
+/// The runtime does not know the container: never did, or has forgotten it.
+pub const RUNTIME_UNKNOWN: &str = "container unknown to the runtimes";
+/// The runtime answered with an error.
+pub const RUNTIME_REFUSED: &str = "container runtime refused to describe it";
+/// The runtime's answer is not of the form that it has to be.
+pub const ANSWER_MALFORMED: &str = "container runtime's answer malformed";
+/// The runtime's answer, or a name in it, is larger than the sensor takes.
+pub const ANSWER_TOO_LARGE: &str = "container runtime's answer too large";
+/// Too many containers had to be asked about in too short a time.
+pub const ASKS_EXHAUSTED: &str = "questions to the container runtime over their rate";
+
+/// The runtime has no digest for the image: it was built or loaded, not pulled.
+pub const NO_REPO_DIGEST: &str = "image without repo digest";
+/// Several manifests have the config that runs, and nothing tells which of them was meant.
+pub const DIGEST_AMBIGUOUS: &str = "several manifests have this image config";
+/// The image is no longer in the runtime's store.
+pub const IMAGE_GONE: &str = "image gone from the runtime's store";
+/// The runtime gave no answer about the image, or none that can be read.
+pub const IMAGE_UNREADABLE: &str = "image could not be looked up";
+
+/// All reasons for a container that is not known, for counters.
 pub const ALL: [&str; 9] = [
     CGROUP_GONE,
     LOOKUPS_EXHAUSTED,
@@ -30,4 +56,16 @@ pub const ALL: [&str; 9] = [
     OTHER_KIND,
     OUTSIDE_NAMESPACE,
     NO_CGROUP2,
+];
+
+/// All reasons for a container that is known but not described, for counters.
+pub const UNDESCRIBED: [&str; 8] = [
+    NO_RUNTIME,
+    RUNTIME_LOST,
+    RUNTIME_SILENT,
+    RUNTIME_UNKNOWN,
+    RUNTIME_REFUSED,
+    ANSWER_MALFORMED,
+    ANSWER_TOO_LARGE,
+    ASKS_EXHAUSTED,
 ];

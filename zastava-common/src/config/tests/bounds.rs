@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{accepted, error};
 use crate::config::{
-    AbsolutePath, ApiPath, BaseAddress, Bounded, ListenAddress, Namespace, RingBytes, SocketPath, Tenant,
-    Token, parse,
+    AbsolutePath, ApiPath, BaseAddress, Bounded, LabelKeys, ListenAddress, Namespace, RingBytes, SocketPath,
+    Tenant, Token, parse,
 };
 
 #[test]
@@ -70,6 +70,12 @@ fn texts_have_the_form_that_they_say() {
     assert!("api:scanner.runtime.write".parse::<Token>().is_ok());
     for bad in ["", "a b", "a\"b", "a\\b", "a\n", &"a".repeat(257)] {
         assert!(bad.parse::<Token>().is_err(), "{bad}");
+    }
+    for good in ["app", "app.kubernetes.io/*", "*", "with space"] {
+        assert!(good.parse::<LabelKeys>().is_ok(), "{good}");
+    }
+    for bad in ["", "**", "a*b", "a\0", &"a".repeat(513)] {
+        assert!(bad.parse::<LabelKeys>().is_err(), "{bad}");
     }
     assert!("/".parse::<ApiPath>().is_ok());
     for bad in ["", "a", "/a b", "/a?b", "/a#b"] {

@@ -40,7 +40,7 @@ fn a_known_key_in_the_wrong_section_is_told_where_it_belongs() {
     assert_snapshot!(error("zastava:\n  runtime:\n    maxLibs: 5"), @r"
     zastava.yaml:3:5: unknown key zastava.runtime.maxLibs
       a key of that name belongs to zastava.runtime.collect
-      allowed: authority, collect, engine, procfs, tenant
+      allowed: annotations, authority, collect, engine, kubernetesApi, labels, procfs, sockets, tenant
     ");
     assert_snapshot!(error("tenant: acme"), @r"
     zastava.yaml:1:1: unknown key tenant
@@ -130,7 +130,7 @@ fn a_value_out_of_range_says_the_range() {
     ");
     assert_snapshot!(error("zastava:\n  runtime:\n    engine:"), @r"
     zastava.yaml:3:11: not allowed for zastava.runtime.engine: nothing
-      allowed: auto, containerd, cri-o, docker
+      allowed: auto, containerd, cri-o, docker, none
     ");
     assert_snapshot!(error("zastava:\n  admission:\n    failOpenNamespaces: [dev, Test]"), @r"
     zastava.yaml:3:31: not allowed for zastava.admission.failOpenNamespaces[1]: a text of another form

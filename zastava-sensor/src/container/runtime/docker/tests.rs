@@ -1,0 +1,232 @@
+//! On recordings of Docker 20.10.24 and Podman 4.3.1, served over a socket by what is no runtime.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle, time::timeout};
+use zastava_common::config;
+
+use super::{Docker, event::change};
+use crate::{
+    container::{
+        description::{DigestOf, Platform, Role, State},
+        reason,
+        runtime::{
+            EngineKind, Settings, Stop,
+            client::{Client, Failure, Key, What},
+            tests::http::{answer, answers},
+        },
+    },
+    observation::Known,
+};
+
+const DOCKER: &str = include_str!("recorded/docker-20.10-container.json");
+const DOCKER_IMAGE: &str = include_str!("recorded/docker-20.10-image.json");
+const PODMAN: &str = include_str!("recorded/podman-4.3-container.json");
+const PODMAN_IMAGE: &str = include_str!("recorded/podman-4.3-image.json");
+const DOCKER_VERSION: &str =
+    r#"{"Version":"20.10.24+dfsg1","ApiVersion":"1.41","Components":[{"Name":"Engine"}]}"#;
+const PODMAN_VERSION: &str = r#"{"Version":"4.3.1","Components":[{"Name":"Podman Engine"}]}"#;
+const CONFIG: &str = "sha256:5da50483e68d4dfbd0c408a9e19f4040a252fd4a9364ecb86de96fee0705ecca";
+
+struct Fake {
+    root: tempfile::TempDir,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Fake {
+    fn serve(all: &[(&str, String)]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(root.path().join("d.sock")).unwrap();
+        let answers = answers(all);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, Arc::clone(&answers), ""));
+            }
+        });
+        Self { root, task }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.root.path().join("d.sock")
+    }
+
+    async fn client(&self) -> Docker {
+        identify(&self.socket()).await.unwrap()
+    }
+}
+
+async fn identify(socket: &Path) -> Result<Docker, Failure> {
+    let runtime = config::Runtime::default();
+    Docker::identify(socket, &Arc::new(Settings::from(&runtime))).await
+}
+
+fn id(inspected: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(inspected).unwrap();
+    value["Id"].as_str().unwrap().to_owned()
+}
+
+fn key(id: &str) -> Key {
+    Key { id: id.into(), namespace: None }
+}
+
+fn docker(container: &str, image: &str) -> Fake {
+    let container_path = format!("/containers/{}/json", id(DOCKER));
+    let image_path = format!("/images/{CONFIG}/json");
+    Fake::serve(&[
+        ("/version", DOCKER_VERSION.to_owned()),
+        (&container_path, container.to_owned()),
+        (&image_path, image.to_owned()),
+    ])
+}
+
+#[tokio::test]
+async fn a_container_of_docker_is_described() {
+    let fake = docker(DOCKER, DOCKER_IMAGE);
+    let client = fake.client().await;
+    assert_eq!(
+        (client.engine().kind, client.engine().version.as_str()),
+        (EngineKind::Docker, "20.10.24+dfsg1")
+    );
+    let told = client.describe(&key(&id(DOCKER))).await.unwrap();
+    let description = told.description;
+    assert_eq!((description.role, description.platform), (Role::Workload, Platform::Engine));
+    assert_eq!((description.name.as_str(), description.state), ("web", State::Running));
+    assert!(description.pid.is_some() && told.stop.is_none());
+    assert_eq!(description.labels.kept, [("app".to_owned(), "web".to_owned())].into());
+    assert_eq!(description.entrypoint.words, ["/bin/sleep", "1000"]);
+    let mount = &description.mounts.kept[0];
+    assert_eq!((mount.destination.to_str(), mount.read_only), (Some("/data"), true));
+    let rootfs = description.rootfs.unwrap();
+    assert_eq!((rootfs.snapshotter.as_deref(), rootfs.lower.len()), (Some("overlay2"), 2));
+    assert!(rootfs.upper.unwrap().starts_with("/srv") && rootfs.diff_ids.len() == 1);
+    // Loaded, not pulled.
+    let image = description.image.unwrap();
+    assert_eq!(
+        (image.requested.as_str(), image.reference.as_str()),
+        ("lab.local/busybox:1", "lab.local/busybox:1")
+    );
+    assert_eq!(image.digest, Known::Not(reason::NO_REPO_DIGEST));
+    assert_eq!(image.config_digest.as_deref(), Some(CONFIG));
+}
+
+#[tokio::test]
+async fn a_pulled_image_has_the_digest_of_the_repository_asked_for() {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let digests = format!(
+        r#"{{"RepoDigests":["other.example/x@{}","lab.local/busybox@{}"]}}"#,
+        digest("1"),
+        digest("2")
+    );
+    let fake = docker(DOCKER, &digests);
+    let told = fake.client().await.describe(&key(&id(DOCKER))).await.unwrap();
+    let image = told.description.image.unwrap();
+    assert_eq!((image.digest, image.digest_of), (Known::Is(digest("2").into()), DigestOf::Pulled));
+    assert_eq!(image.reference, format!("lab.local/busybox:1@{}", digest("2")));
+}
+
+#[tokio::test]
+async fn with_dockers_containerd_store_the_manifest_itself_is_told() {
+    let digest = format!("sha256:{}", "7".repeat(64));
+    let mut container: serde_json::Value = serde_json::from_str(DOCKER).unwrap();
+    container["ImageManifestDescriptor"] = serde_json::json!({"digest": digest, "size": 1});
+    container["GraphDriver"] = serde_json::Value::Null;
+    let fake = docker(&container.to_string(), "{}");
+    let description = fake.client().await.describe(&key(&id(DOCKER))).await.unwrap().description;
+    let image = description.image.unwrap();
+    assert_eq!((image.digest, image.digest_of), (Known::Is(digest.into()), DigestOf::Manifest));
+    assert_eq!(image.index.as_deref(), Some(CONFIG));
+    assert_eq!(description.rootfs, None);
+}
+
+#[tokio::test]
+async fn podman_is_asked_by_its_own_endpoints() {
+    let container_path = format!("/v4.0.0/libpod/containers/{}/json", id(PODMAN));
+    let image_path = format!("/v4.0.0/libpod/images/{CONFIG}/json");
+    let listed = format!(r#"[{{"Id":"{}"}}]"#, id(PODMAN));
+    let fake = Fake::serve(&[
+        ("/version", PODMAN_VERSION.to_owned()),
+        ("/v4.0.0/libpod/containers/json?all=true", listed),
+        (&container_path, PODMAN.to_owned()),
+        (&image_path, PODMAN_IMAGE.to_owned()),
+    ]);
+    let client = fake.client().await;
+    assert_eq!(client.engine().kind, EngineKind::Podman);
+    assert_eq!(client.list().await.unwrap(), [key(&id(PODMAN))]);
+    let description = client.describe(&key(&id(PODMAN))).await.unwrap().description;
+    assert_eq!((description.name.as_str(), description.role), ("web", Role::Workload));
+    let cgroup = format!("/libpod_parent/libpod-{}", id(PODMAN));
+    assert_eq!(description.cgroup.as_deref(), Some(cgroup.as_str()));
+    // The image was loaded twice, with two manifests: the store's own.
+    let image = description.image.unwrap();
+    let own = "sha256:1f55c27c222285f34363cba1ebbdaf760bb78ca88f87eff5fb7609be1901881f";
+    assert_eq!((image.requested.as_str(), image.digest), ("lab.local/busybox:1", Known::Is(own.into())));
+    assert_eq!(description.rootfs.unwrap().diff_ids.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_refused_with_a_reason() {
+    let other = docker(&DOCKER.replacen(&id(DOCKER), &"0".repeat(64), 1), DOCKER_IMAGE);
+    assert_eq!(other.client().await.describe(&key(&id(DOCKER))).await.unwrap_err(), Failure::Unknown);
+    let client = other.client().await;
+    assert_eq!(client.describe(&key("gone")).await.unwrap_err(), Failure::Unknown);
+    assert!(matches!(client.describe(&key("a/../b")).await, Err(Failure::Malformed(_))));
+    let malformed = docker(r#"{"Id":"#, DOCKER_IMAGE);
+    assert!(matches!(malformed.client().await.describe(&key(&id(DOCKER))).await, Err(Failure::Malformed(_))));
+    let large = docker(&"x".repeat((16 << 20) + 1), DOCKER_IMAGE);
+    assert!(matches!(large.client().await.describe(&key(&id(DOCKER))).await, Err(Failure::TooLarge(_))));
+    let long = docker(&DOCKER.replace("\"/web\"", &format!("\"/{}\"", "n".repeat(4097))), DOCKER_IMAGE);
+    assert!(matches!(long.client().await.describe(&key(&id(DOCKER))).await, Err(Failure::TooLarge(_))));
+    let odd = docker(&DOCKER.replace("\"/web\"", r#""/quote\" and\nnewline""#), DOCKER_IMAGE);
+    let told = odd.client().await.describe(&key(&id(DOCKER))).await.unwrap();
+    assert_eq!(told.description.name, "quote\" and\nnewline");
+}
+
+#[tokio::test]
+async fn lines_of_the_stream_are_changes_and_its_end_is_told() {
+    let line = |action: &str| format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"ab"}}}}"#);
+    let lines = format!("{}\nno json\n\n{}\n", line("create"), line("destroy"));
+    let fake = Fake::serve(&[("/version", DOCKER_VERSION.to_owned()), (super::DOCKER_EVENTS, lines)]);
+    let client = fake.client().await;
+    let (sender, mut changes) = mpsc::channel(8);
+    let ended = timeout(Duration::from_secs(20), client.watch(sender)).await.unwrap();
+    assert!(matches!(ended, Failure::Lost(_)));
+    let whats = [changes.recv().await.unwrap().what, changes.recv().await.unwrap().what];
+    assert_eq!(whats, [What::Changed, What::Removed]);
+    assert_eq!(changes.recv().await, None);
+}
+
+#[test]
+fn events_of_docker_and_podman_are_understood() {
+    let event = |action: &str, attributes: &str| {
+        let line = format!(
+            r#"{{"status":"{action}","Type":"container","Action":"{action}","Actor":{{"ID":"ab","Attributes":{attributes}}},"timeNano":5}}"#
+        );
+        change(line.as_bytes()).unwrap().map(|change| change.what)
+    };
+    let stop = |what| match what {
+        Some(What::Stopped(Some(stop))) => stop,
+        other => panic!("{other:?}"),
+    };
+    let Stop { code, signal, at, .. } = stop(event("die", r#"{"exitCode":"137","image":"x"}"#));
+    assert_eq!((code, signal, at.is_some()), (Some(137), Some(9), true));
+    assert_eq!(stop(event("died", r#"{"containerExitCode":"3"}"#)).code, Some(3));
+    // A label of the container may have the name of what Docker itself tells, and hold anything.
+    assert_eq!(stop(event("die", r#"{"exitCode":"many"}"#)).code, None);
+    assert_eq!(event("oom", "{}"), Some(What::OutOfMemory));
+    for nothing in ["attach", "exec_start: sh", "health_status: healthy", "init", "cleanup"] {
+        assert_eq!(event(nothing, "null"), None, "{nothing}");
+    }
+    assert!(change(br#"{"Type":"container","Action":"die","Actor":{"ID":"a/b"}}"#).is_err());
+    assert!(change(b"\xff").is_err());
+    assert_eq!(change(br#"{"Type":"image","Action":"pull","Actor":{"ID":"a/b"}}"#), Ok(None));
+}

@@ -1,0 +1,132 @@
+//! What the API server says of a pod: its owner, and which of its containers are init, sidecar or ephemeral ones.
+//!
+//! Asked where a service account is mounted and may read pods; optional in every respect.
+
+mod api;
+mod pod;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hashlink::LruCache;
+use tokio::{sync::Semaphore, time::Instant};
+
+use self::api::Api;
+use super::client::Failure;
+use crate::container::description::{Description, Owner, Pod, Role};
+
+/// Pods kept in mind.
+const PODS: usize = 4096;
+/// Questions at once.
+const AT_ONCE: usize = 4;
+/// After a failure nothing is asked for so long: the API server has more important things to do.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// What a pod's own object says.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Facts {
+    pub(super) owner: Option<Owner>,
+    /// By the container's name; those not in it are the workload's.
+    pub(super) roles: HashMap<String, Role>,
+}
+
+#[derive(Debug)]
+pub(super) struct Kubernetes {
+    api: Api,
+    slots: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// By the pod's uid. `None`: being asked, or without an answer.
+    pods: LruCache<String, Option<Arc<Facts>>>,
+    paused: Option<Instant>,
+}
+
+impl Kubernetes {
+    /// `None`: no service account is mounted, or none that can be used.
+    pub(super) fn in_cluster() -> Option<Self> {
+        match Api::in_cluster() {
+            Ok(Some(api)) => Some(Self::new(api)),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(%error, "the API server cannot be asked: owners of pods are derived from their names");
+                None
+            }
+        }
+    }
+
+    fn new(api: Api) -> Self {
+        let state = State { pods: LruCache::new(PODS), paused: None };
+        Self { api, slots: Semaphore::new(AT_ONCE), state: Mutex::new(state) }
+    }
+
+    pub(super) fn known(&self, pod: &Pod) -> Option<Arc<Facts>> {
+        self.state().pods.get(&pod.uid).cloned().flatten()
+    }
+
+    /// Whether to ask about it: once, and not while the API server has no answers.
+    pub(super) fn worth_asking(&self, pod: &Pod) -> bool {
+        let mut state = self.state();
+        if pod.uid.is_empty() || state.pods.contains_key(&pod.uid) {
+            return false;
+        }
+        if state.paused.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        state.pods.insert(pod.uid.clone(), None);
+        true
+    }
+
+    /// Asks.
+    pub(super) async fn ask(&self, pod: &Pod) -> Option<Arc<Facts>> {
+        let _slot = self.slots.acquire().await.ok()?;
+        match pod::facts(&self.api, pod).await {
+            Ok(facts) => {
+                let facts = Arc::new(facts);
+                self.state().pods.insert(pod.uid.clone(), Some(Arc::clone(&facts)));
+                Some(facts)
+            }
+            // Deleted, or another one with its name: there is nothing more to learn.
+            Err(Failure::Unknown) => None,
+            Err(failure) => {
+                let mut state = self.state();
+                state.pods.remove(&pod.uid);
+                let until = Instant::now() + PAUSE;
+                let first = state.paused.replace(until).is_none_or(|until| until < Instant::now());
+                drop(state);
+                if first {
+                    tracing::warn!(%failure, "the API server does not tell a pod's owner: derived from its name");
+                }
+                None
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Facts {
+    /// Puts them into a description of the pod.
+    pub(super) fn complete(&self, description: &mut Description) {
+        if let Some(owner) = &self.owner {
+            description.owner = Some(owner.clone());
+        } else {
+            // It has none, whatever its name looks like.
+            description.owner = None;
+        }
+        if description.role == Role::Workload
+            && let Some(role) = self.roles.get(&description.name)
+        {
+            description.role = *role;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    task::JoinHandle,
+    time::{self, Instant},
+};
+use zastava_common::config;
+
+use super::{
+    super::{
+        Engine, News, Settings, Stop,
+        client::{Change, Client, Failure, Key, Told, What},
+        memory::Memory,
+        session::{End, Question, Session},
+        shared::Shared,
+    },
+    description, engine, next, short, until,
+};
+use crate::container::reason;
+
+/// A runtime that plays a script.
+#[derive(Clone)]
+struct Scripted(Arc<Script>);
+
+struct Script {
+    engine: Arc<Engine>,
+    there: Mutex<Vec<Key>>,
+    answers: Mutex<HashMap<String, Failure>>,
+    /// Those asked about wait until they are let go.
+    hanging: Mutex<HashMap<String, Arc<Notify>>>,
+    changes: Mutex<Option<mpsc::Receiver<Change>>>,
+}
+
+impl Client for Scripted {
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    async fn alive(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn watch(&self, changes: mpsc::Sender<Change>) -> Failure {
+        let script = lock(&self.0.changes).take();
+        let Some(mut script) = script else { return Failure::Lost("watched twice".to_owned()) };
+        while let Some(change) = script.recv().await {
+            if changes.send(change).await.is_err() {
+                break;
+            }
+        }
+        Failure::Lost("the script ended".to_owned())
+    }
+
+    async fn list(&self) -> Result<Vec<Key>, Failure> {
+        Ok(lock(&self.0.there).clone())
+    }
+
+    async fn describe(&self, key: &Key) -> Result<Told, Failure> {
+        let hanging = lock(&self.0.hanging).get(&*key.id).cloned();
+        if let Some(hanging) = hanging {
+            hanging.notified().await;
+        }
+        match lock(&self.0.answers).get(&*key.id) {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(Told { description: description(&key.id), stop: None }),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(id: &str) -> Key {
+    Key { id: id.into(), namespace: None }
+}
+
+/// A session under way.
+struct Playing {
+    script: Arc<Script>,
+    news: mpsc::Receiver<News>,
+    changes: mpsc::Sender<Change>,
+    questions: mpsc::Sender<Question>,
+    session: JoinHandle<End>,
+}
+
+impl Playing {
+    fn start(there: &[&str], hanging: &[&str]) -> Self {
+        let (changes, script) = mpsc::channel(64);
+        let (questions, mut asked) = mpsc::channel(8);
+        let (sender, news) = mpsc::channel(64);
+        let script = Arc::new(Script {
+            engine: engine(),
+            there: Mutex::new(there.iter().map(|id| key(id)).collect()),
+            answers: Mutex::default(),
+            hanging: Mutex::new(hanging.iter().map(|id| ((*id).to_owned(), Arc::default())).collect()),
+            changes: Mutex::new(Some(script)),
+        });
+        let client = Scripted(Arc::clone(&script));
+        let session = tokio::spawn(async move {
+            let settings = Settings::from(&config::Runtime::default());
+            let shared = Shared::new(settings, Arc::default(), sender);
+            Session::new(client, &shared, &mut Memory::new()).run(&mut asked, || {}).await
+        });
+        Self { script, news, changes, questions, session }
+    }
+
+    async fn change(&self, id: &str, what: What) {
+        self.changes.send(Change { key: key(id), what }).await.unwrap();
+    }
+
+    fn let_go(&self, id: &str) {
+        let hanging = lock(&self.script.hanging).remove(id).unwrap();
+        hanging.notify_one();
+    }
+
+    async fn ask(&self, id: &str) -> Result<(), &'static str> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(Question { id: id.into(), answer }).await.unwrap();
+        answered.await.unwrap()
+    }
+}
+
+fn started(pid: u32) -> What {
+    What::Started { pid: Some(pid), rootfs: None, at: None }
+}
+
+#[tokio::test]
+async fn a_list_is_complete_when_all_of_it_was_told() {
+    let mut playing = Playing::start(&["a", "b", "c"], &["b"]);
+    let told = until(&mut playing.news, |news| matches!(news, News::Described(one) if &*one.id == "c")).await;
+    assert_eq!(short(&told), ["connected", "described a", "described c"]);
+    playing.let_go("b");
+    let told = until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    assert_eq!(short(&told), ["described b", "listed"]);
+}
+
+#[tokio::test]
+async fn a_runtime_that_hangs_over_one_container_holds_up_no_other_and_the_order_of_each_is_kept() {
+    let mut playing = Playing::start(&[], &["a"]);
+    playing.change("a", What::Changed).await;
+    playing.change("a", started(5)).await;
+    playing.change("a", What::Stopped(Some(Stop::with_code(3)))).await;
+    playing.change("a", What::Removed).await;
+    playing.change("b", What::Changed).await;
+    playing.change("b", started(6)).await;
+    let told = until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
+    assert_eq!(short(&told), ["connected", "listed", "described b", "started b"]);
+    playing.let_go("a");
+    let told = until(&mut playing.news, |news| matches!(news, News::Removed { .. })).await;
+    assert_eq!(short(&told), ["described a", "started a", "stopped a", "removed a"]);
+}
+
+#[tokio::test]
+async fn a_container_of_the_list_that_changes_meanwhile_is_described_before_the_list_is_complete() {
+    let mut playing = Playing::start(&["a"], &["a"]);
+    playing.change("a", started(5)).await;
+    assert_eq!(short(&[next(&mut playing.news).await]), ["connected"]);
+    playing.let_go("a");
+    let told = until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
+    let listed = until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    let all = short(&[told, listed].concat());
+    assert_eq!(all, ["described a", "started a", "listed"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_described_is_refused_with_its_reason_and_its_end_is_told() {
+    let mut playing = Playing::start(&["a"], &[]);
+    until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    lock(&playing.script.answers).insert("b".to_owned(), Failure::TooLarge("a name"));
+    playing.change("b", started(5)).await;
+    playing.change("b", What::Stopped(None)).await;
+    let told = until(&mut playing.news, |news| matches!(news, News::Stopped { .. })).await;
+    let refused = format!("refused b: {}", reason::ANSWER_TOO_LARGE);
+    assert_eq!(short(&told), [refused.as_str(), refused.as_str(), "stopped b"]);
+}
+
+#[tokio::test]
+async fn a_question_is_answered_from_memory_or_by_the_runtime() {
+    let mut playing = Playing::start(&["a"], &[]);
+    until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    lock(&playing.script.answers).insert("a".to_owned(), Failure::Silent);
+    lock(&playing.script.answers).insert("gone".to_owned(), Failure::Unknown);
+    assert_eq!(playing.ask("a").await, Ok(()));
+    assert_eq!(playing.ask("b").await, Ok(()));
+    // Whoever asked several runtimes tells the stage.
+    assert_eq!(playing.ask("gone").await, Err(reason::RUNTIME_UNKNOWN));
+    assert_eq!(
+        short(&[next(&mut playing.news).await, next(&mut playing.news).await]),
+        ["described a", "described b"]
+    );
+    assert!(playing.news.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_look_finds_what_the_stream_began_too_late_for() {
+    let mut playing = Playing::start(&["a", "b"], &[]);
+    until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    *lock(&playing.script.there) = vec![key("b"), key("c")];
+    let told = [next(&mut playing.news).await, next(&mut playing.news).await];
+    assert_eq!(short(&told), ["removed a", "described c"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_the_session() {
+    let mut playing = Playing::start(&[], &[]);
+    until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    let began = Instant::now();
+    drop(playing.changes);
+    assert!(matches!(playing.session.await.unwrap(), End::Failed(Failure::Lost(_))));
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_listens_to_ends() {
+    let playing = Playing::start(&["a"], &[]);
+    drop(playing.news);
+    assert!(matches!(playing.session.await.unwrap(), End::Unheard));
+}
+
+#[tokio::test]
+async fn a_stage_that_does_not_listen_is_waited_for_and_nothing_is_lost() {
+    let mut playing = Playing::start(&[], &[]);
+    let changes = playing.changes.clone();
+    let flood = tokio::spawn(async move {
+        for number in 0..2000 {
+            let change = Change { key: key(&number.to_string()), what: started(number + 1) };
+            changes.send(change).await.unwrap();
+        }
+    });
+    // Long enough for every buffer in between to fill; a client that dropped would be through.
+    time::sleep(Duration::from_millis(200)).await;
+    assert!(!flood.is_finished());
+    let mut begun = 0;
+    while begun < 2000 {
+        begun += usize::from(matches!(next(&mut playing.news).await, News::Started { .. }));
+    }
+    flood.await.unwrap();
+}
