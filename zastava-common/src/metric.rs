@@ -116,6 +116,37 @@ metrics! {
     /// Events whose container could not be told.
     CONTAINER_UNKNOWN: Counter "zastava.container.unknown.total" ["reason"] Count;
 
+    /// Containers in mind, gone ones included.
+    CONTAINER_TABLE_SIZE: Gauge "zastava.container.table.size" [] Count;
+    /// Containers forgotten before their time for want of room.
+    CONTAINER_TABLE_REFUSALS: Counter "zastava.container.table.refusals.total" ["reason"] Count;
+    /// Events that had to wait for their container to be described.
+    HELD: Counter "zastava.container.held.total" [] Count;
+    /// Events that had waited and went on: described, or why not.
+    RELEASED: Counter "zastava.container.released.total" ["reason"] Count;
+    /// Times that a container's events found no room to wait, and went on.
+    HELD_REFUSALS: Counter "zastava.container.held.refusals.total" [] Count;
+    /// Events that wait for their container to be described.
+    WAITING_EVENTS: Gauge "zastava.container.waiting.events" [] Count;
+    /// Bytes of the events that wait.
+    WAITING_BYTES: Gauge "zastava.container.waiting.bytes" [] Bytes;
+    /// Container runtimes that answered and were listed, each time.
+    RUNTIME_CONNECTIONS: Counter "zastava.container.runtime.connections.total" [] Count;
+    /// Connections to container runtimes that were lost.
+    RUNTIME_DISCONNECTIONS: Counter "zastava.container.runtime.disconnections.total" [] Count;
+    /// Containers that a runtime described.
+    RUNTIME_DESCRIPTIONS: Counter "zastava.container.runtime.descriptions.total" [] Count;
+    /// Containers that no runtime could describe.
+    RUNTIME_REFUSALS: Counter "zastava.container.runtime.refusals.total" [] Count;
+    /// Events of container runtimes.
+    RUNTIME_CHANGES: Counter "zastava.container.runtime.changes.total" [] Count;
+    /// Containers that the runtimes were asked about because none had told of them.
+    RUNTIME_ASKS: Counter "zastava.container.runtime.asks.total" [] Count;
+    /// Containers that were not asked about for want of room.
+    RUNTIME_ASKS_REFUSED: Counter "zastava.container.runtime.asks.refusals.total" [] Count;
+    /// Descriptions that the clients forgot for want of room; they are asked for again.
+    RUNTIME_FORGOTTEN: Counter "zastava.container.runtime.forgotten.total" [] Count;
+
     // Mappings that were told.
     /// Pairs of cgroup and mapped file that were told.
     SEEN_TABLE_SIZE: Gauge "zastava.seen.table.size" [] Count;

@@ -32,7 +32,7 @@ pub use number::{Bounded, RingBytes};
 pub use root::{Config, Mode};
 pub use runtime::{Authority, Collect, Engine, Runtime};
 pub use schema::schema;
-pub use sensor::{Rings, Sensor, TierChoice};
+pub use sensor::{Containers, Rings, Sensor, TierChoice};
 pub use text::{
     AbsolutePath, ApiPath, BaseAddress, LabelKeys, ListenAddress, Namespace, NotAllowed, SocketPath, Tenant,
     Token,

@@ -38,6 +38,8 @@ pub struct Sensor {
     pub max_watchers: Bounded<1, 1_024>,
     /// Where the host's cgroup file system is mounted.
     pub cgroup_root: AbsolutePath,
+    /// How containers are followed, and how long events wait for their names.
+    pub containers: Containers,
 }
 
 impl Default for Sensor {
@@ -57,6 +59,38 @@ impl Default for Sensor {
             watch_queue: Bounded::literal::<4_096>(),
             max_watchers: Bounded::literal::<16>(),
             cgroup_root: AbsolutePath::known("/sys/fs/cgroup"),
+            containers: Containers::default(),
+        }
+    }
+}
+
+/// How containers are followed, and how long events wait for their names.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Containers {
+    /// How long an event waits for the runtime to describe its container, in milliseconds.
+    pub hold_ms: Bounded<0, 10_000>,
+    /// Events that may wait at once.
+    pub hold_events: Bounded<16, 1_048_576>,
+    /// Bytes of events that may wait at once.
+    pub hold_bytes: Bounded<65_536, { 4 << 30 }>,
+    /// How long a container that is gone keeps its names for late events, in seconds.
+    pub tombstone_seconds: Bounded<1, 3_600>,
+    /// Containers kept in mind, gone ones included.
+    pub entries: Bounded<16, 1_048_576>,
+    /// From a container's first exec to its CONTAINER_START, in which its libraries gather, in milliseconds.
+    pub start_settle_ms: Bounded<0, 10_000>,
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Self {
+            hold_ms: Bounded::literal::<500>(),
+            hold_events: Bounded::literal::<8_192>(),
+            hold_bytes: Bounded::literal::<16_777_216>(),
+            tombstone_seconds: Bounded::literal::<60>(),
+            entries: Bounded::literal::<8_192>(),
+            start_settle_ms: Bounded::literal::<10>(),
         }
     }
 }

@@ -17,7 +17,7 @@ fn an_unknown_key_is_named_at_each_level() {
     assert_snapshot!(error("zastava:\n  sensor:\n    teir: auto"), @r"
     zastava.yaml:3:5: unknown key zastava.sensor.teir
       did you mean `tier`?
-      allowed: cgroupRoot, fileCacheEntries, firstSeenEntries, flushIntervalMs, hashBytesPerSecond, lossEntries, maxHashFileBytes, maxWatchers, metricsAddress, processTableEntries, rings, tier, watchQueue, watchSocket
+      allowed: cgroupRoot, containers, fileCacheEntries, firstSeenEntries, flushIntervalMs, hashBytesPerSecond, lossEntries, maxHashFileBytes, maxWatchers, metricsAddress, processTableEntries, rings, tier, watchQueue, watchSocket
     ");
     assert_snapshot!(error("zastava:\n  runtime:\n    collect:\n      maxLib: 5"), @r"
     zastava.yaml:4:7: unknown key zastava.runtime.collect.maxLib
