@@ -15,23 +15,27 @@ mod proto {
     use tonic_prost_build::Builder;
 
     const INCLUDE: &str = "proto";
-    const EVENT: &str = "zastava/v1/event.proto";
-    const FILES: [&str; 3] = [EVENT, "zastava/v1/stream.proto", "zastava/v1/ingest.proto"];
+    /// What has a JSON form.
+    const WITH_JSON: [&str; 2] = ["zastava/v1/event.proto", "zastava/v1/containers.proto"];
+    const SERVICES: [&str; 2] = ["zastava/v1/stream.proto", "zastava/v1/ingest.proto"];
 
     pub(crate) fn generate() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rerun-if-changed={INCLUDE}");
         let mut compiler = protox::Compiler::new([INCLUDE])?;
-        compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
+        compiler
+            .include_source_info(true)
+            .include_imports(true)
+            .open_files(WITH_JSON.iter().chain(&SERVICES))?;
         let mut builder = tonic_prost_build::configure().btree_map(".");
         let pool = compiler.descriptor_pool();
-        if let Some(file) = pool.get_file_by_name(EVENT) {
+        for file in WITH_JSON.iter().filter_map(|name| pool.get_file_by_name(name)) {
             builder = serde_of_file(builder, &file);
         }
         builder.compile_fds(compiler.file_descriptor_set())?;
         Ok(())
     }
 
-    /// The JSON form is that of the events alone: what the services wrap around them stays protobuf.
+    /// What the services wrap around messages stays protobuf.
     fn serde_of_file(mut builder: Builder, file: &FileDescriptor) -> Builder {
         for message in file.messages() {
             builder = serde_of_message(builder, &message);
@@ -75,11 +79,22 @@ mod proto {
         builder
     }
 
-    /// Where prost puts an enum that stands in a message of one word: `event::Kind`.
+    /// Where prost puts an enum that stands in a message: `event::Kind`, `container_status::State`.
     fn rust_path(values: &EnumDescriptor) -> String {
         values.parent_message().map_or_else(
             || values.name().to_owned(),
-            |message| format!("{}::{}", message.name().to_lowercase(), values.name()),
+            |message| format!("{}::{}", snake(message.name()), values.name()),
         )
+    }
+
+    fn snake(name: &str) -> String {
+        let mut snake = String::new();
+        for (at, char) in name.char_indices() {
+            if char.is_ascii_uppercase() && at > 0 {
+                snake.push('_');
+            }
+            snake.push(char.to_ascii_lowercase());
+        }
+        snake
     }
 }

@@ -1,8 +1,11 @@
 //! What the stages add to a kernel record, and their sum.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::kernel::record::{Exit, FileChange, Listen, Origin, ProcessKey};
+use crate::{
+    container::description::Description,
+    kernel::record::{Exit, FileChange, Listen, Origin, ProcessKey},
+};
 
 /// A kernel record with everything that the house knows about it: input of the consumers behind the file stage.
 #[derive(Clone, Debug)]
@@ -32,6 +35,17 @@ pub struct Process {
     /// The parent first: what ran above it when it was executed. Shared between siblings.
     pub ancestors: Arc<[AncestorName]>,
     pub existing: bool,
+    /// Set by the container stage when the process is executed in a container.
+    pub entered: OnceLock<Entered>,
+}
+
+/// How a process came into its container.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entered {
+    /// The container's first process, or below it when executed.
+    ByEntrypoint,
+    /// Brought in from outside (`docker exec`, `kubectl exec`, a probe), or below such a process.
+    ByExec,
 }
 
 #[derive(Clone, Debug)]
@@ -46,9 +60,16 @@ pub struct AncestorName {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Place {
     Host,
-    Container(Arc<ContainerId>),
+    Container(Container),
     /// Not known, and why (`cgroup gone`, `cgroup unknown`).
     Unknown(&'static str),
+}
+
+/// A container: which one it is, by the kernel's word, and what its runtime says of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Container {
+    pub id: Arc<ContainerId>,
+    pub names: Known<Arc<Description>>,
 }
 
 /// A container as its cgroup names it.
@@ -75,6 +96,54 @@ pub enum Fact {
     FileCreate { change: FileChange, artifact: Artifact },
     Listen(Listen),
     Loss(Loss),
+    Start(Box<Start>),
+    Stop(Box<Stop>),
+}
+
+/// A container began, or ran already.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub observed: Observed,
+    /// What the entrypoint's exec ran. `None` where that exec was not told.
+    pub program: Option<Artifact>,
+    pub script: Option<Artifact>,
+    pub libraries: Vec<Artifact>,
+    /// Libraries beyond the configured number.
+    pub left_out: u32,
+    /// Why there may be more.
+    pub libraries_reason: Option<&'static str>,
+}
+
+/// How a container's start came to be known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Observed {
+    /// The kernel told the exec of its entrypoint.
+    Live,
+    /// It ran before the sensor looked.
+    Existing,
+    /// Only the runtime told of it.
+    ByRuntime,
+}
+
+/// A container ended.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    pub how: Known<HowEnded>,
+    pub oom: Known<bool>,
+    pub duration_ns: Known<u64>,
+    /// One of each kind that can be lost, also where none was; more where the cgroup of some is not known.
+    pub losses: Vec<Loss>,
+    /// The runtime's own word: `Completed`, `OOMKilled`.
+    pub word: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HowEnded {
+    /// As `wait(2)` gives it: the kernel's record of the first process's exit.
+    Status(u32),
+    /// By the runtime's word.
+    Code(u32),
+    Signal(u32),
 }
 
 /// Records that did not arrive, as far as the ledger knows.
@@ -160,7 +229,7 @@ pub enum Content {
 }
 
 /// Where the file came from, as far as the kernel alone tells.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum FileOrigin {
     /// A file system of the host or a volume.
     Plain,

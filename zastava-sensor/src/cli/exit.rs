@@ -6,5 +6,5 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// No tier works on this kernel.
 pub const NO_TIER: u8 = 3;
-/// `watch`: no sensor is there; `run`: another one serves the socket.
+/// `watch`, `containers`: no sensor is there; `run`: another one serves the socket.
 pub const SENSOR: u8 = 4;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod containers;
 pub mod doctor;
 pub mod duration;
 pub mod exit;
@@ -14,6 +15,7 @@ use std::{fmt::Display, io, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use config::{ConfigCommand, ConfigCommandError};
+use containers::ContainersArgs;
 use doctor::{DoctorArgs, DoctorError};
 use run::RunArgs;
 use watch::WatchArgs;
@@ -37,6 +39,7 @@ enum Command {
     Run(RunArgs),
     Doctor(DoctorArgs),
     Watch(WatchArgs),
+    Containers(ContainersArgs),
     Config(ConfigCommand),
 }
 
@@ -46,6 +49,7 @@ Examples:
   zastava-sensor run                              observe this machine; readable lines until Ctrl-C
   zastava-sensor watch                            what a running sensor sees, live
   zastava-sensor watch --kind exec --output json  the same as JSON, programs only
+  zastava-sensor containers                       the containers that run, as the sensor knows them
   zastava-sensor config check zastava.yaml        whether a configuration can be used
 
 Exit codes:
@@ -53,7 +57,7 @@ Exit codes:
   1  failed while running; the last line on the standard error says why
   2  arguments or configuration cannot be used
   3  this kernel lets no sensor in
-  4  `watch`: no sensor there; `run`: another sensor serves the socket
+  4  `watch`, `containers`: no sensor there; `run`: another sensor serves the socket
 
 ZASTAVA_LOG says what is logged to the standard error: `debug`, or `warn,zastava_sensor::kernel=trace`.";
 
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
             Err(error @ DoctorError::Write(_)) => fail(exit::FAILED, &error),
         },
         Command::Watch(arguments) => watch::run(arguments),
+        Command::Containers(arguments) => containers::run(arguments),
         Command::Config(command) => match command.run(&mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(ConfigCommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {

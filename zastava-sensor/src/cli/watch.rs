@@ -38,8 +38,8 @@ pub struct WatchArgs {
     /// Losses of these kinds are always told
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<Named>,
-    /// This container alone, by its name, its id or at least four characters of its id's beginning; `host` is what
-    /// runs in no container. May be given several times
+    /// This container alone, by its name, pod/name, namespace/pod/name, its id or at least four characters of its id's
+    /// beginning; `host` is what runs in no container. May be given several times
     #[arg(long, value_name = "CONTAINER")]
     container: Vec<String>,
     /// Files and programs at or below this path alone. May be given several times
@@ -74,7 +74,7 @@ enum OutputChoice {
     Json,
 }
 
-fn default_socket() -> PathBuf {
+pub(super) fn default_socket() -> PathBuf {
     Sensor::default().watch_socket.as_path().to_owned()
 }
 

@@ -4,21 +4,19 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashlink::LruCache;
 
-use super::{legacy, name, reason, walk};
+use super::{Where, legacy, name, reason, walk};
 use crate::kernel::record::{Cgroup, Origin};
-use crate::observation::Place;
+use crate::observation::ContainerId;
 use crate::process::proc::allowance::Allowance;
 use crate::process::proc::cgroupfs::{Cgroupfs, ROOT_ID};
 use crate::process::proc::{ProcRoot, cgroup, stat};
 
 /// Cgroups remembered: a node of 250 pods has some 2,000.
 pub const DEFAULT_CAPACITY: usize = 16_384;
-
-/// A removed cgroup keeps its name for so long, because records of its processes may still be on the way.
-const TOMBSTONE_NS: u64 = 60_000_000_000;
 
 /// Reads of procfs for cgroups not known, in each second.
 const READS_PER_SECOND: u32 = 2_000;
@@ -34,6 +32,8 @@ pub struct CgroupInventory {
     unified: Option<Cgroupfs>,
     known: LruCache<u64, Known>,
     capacity: usize,
+    /// A removed cgroup keeps its name for so long, because records of its processes may still be on the way.
+    tombstone_ns: u64,
     /// Removed cgroups, the earliest first: when and which.
     tombstones: VecDeque<(u64, u64)>,
     legacy: legacy::LegacyContainers,
@@ -44,7 +44,7 @@ pub struct CgroupInventory {
 
 #[derive(Debug)]
 struct Known {
-    place: Place,
+    place: Where,
     removed: bool,
 }
 
@@ -65,8 +65,9 @@ pub struct Counts {
 }
 
 impl CgroupInventory {
-    /// `unified`: the cgroup v2 file system, where one is to be had ([`Cgroupfs::find`]).
-    pub fn new(proc: ProcRoot, unified: Option<Cgroupfs>, capacity: usize) -> Self {
+    /// `unified`: the cgroup v2 file system, where one is to be had ([`Cgroupfs::find`]). `tombstone_ns`: for how long
+    /// a removed cgroup keeps its name.
+    pub fn new(proc: ProcRoot, unified: Option<Cgroupfs>, capacity: usize, tombstone_ns: u64) -> Self {
         let capacity = capacity.max(2);
         let legacy = legacy::LegacyContainers::new(unified.as_ref());
         Self {
@@ -75,6 +76,7 @@ impl CgroupInventory {
             // The bound is kept in `insert`, which prefers to forget the removed.
             known: LruCache::new_unbounded(),
             capacity,
+            tombstone_ns,
             tombstones: VecDeque::new(),
             legacy,
             reads: Allowance::per_second(READS_PER_SECOND),
@@ -89,43 +91,46 @@ impl CgroupInventory {
         self.legacy.scan(self.unified.as_ref(), self.capacity);
     }
 
-    /// A cgroup was made.
-    pub fn made(&mut self, made: &Cgroup, boot_ns: u64) {
+    /// A cgroup was made. Returns the container where it is that one's own, not one below it.
+    pub fn made(&mut self, made: &Cgroup, boot_ns: u64) -> Option<Arc<ContainerId>> {
         if made.hierarchy != 0 {
             self.legacy.made(&made.path, self.unified.as_ref());
-            return;
+            return None;
         }
         self.expire(boot_ns);
-        match self.known.peek(&made.id) {
+        let place = match self.known.peek(&made.id) {
             // Its rmdir record came first, from another CPU; ids are not used twice.
-            Some(known) if known.removed && known.place != Place::Unknown(reason::CGROUP_GONE) => {}
-            _ => {
-                self.insert(made.id, name::place(&made.path));
+            Some(known) if known.removed && known.place != Where::Unknown(reason::CGROUP_GONE) => {
+                known.place.clone()
             }
-        }
+            _ => self.insert(made.id, name::place(&made.path)),
+        };
+        own(place, &made.path)
     }
 
-    /// A cgroup was removed.
-    pub fn removed(&mut self, removed: &Cgroup, boot_ns: u64) {
+    /// A cgroup was removed. Returns the container as [`Self::made`] does.
+    pub fn removed(&mut self, removed: &Cgroup, boot_ns: u64) -> Option<Arc<ContainerId>> {
         if removed.hierarchy != 0 {
             self.legacy.removed(&removed.path);
-            return;
+            return None;
         }
         self.expire(boot_ns);
-        if self.known.peek(&removed.id).is_none() {
-            self.insert(removed.id, name::place(&removed.path));
-        }
+        let place = match self.known.peek(&removed.id) {
+            Some(known) => known.place.clone(),
+            None => self.insert(removed.id, name::place(&removed.path)),
+        };
         self.bury(removed.id, boot_ns);
+        own(place, &removed.path)
     }
 
     /// Where a record's process is.
-    pub fn place(&mut self, origin: &Origin) -> Place {
+    pub fn place(&mut self, origin: &Origin) -> Where {
         let Some(id) = origin.cgroup_id else { return self.by_process(origin) };
         let place = match self.known.get(&id) {
             Some(known) => known.place.clone(),
             None => self.look_up(id, origin),
         };
-        if place == Place::Host && self.legacy.possible() { self.by_process(origin) } else { place }
+        if place == Where::Host && self.legacy.possible() { self.by_process(origin) } else { place }
     }
 
     /// Cgroups remembered, removed ones included.
@@ -141,18 +146,18 @@ impl CgroupInventory {
         self.counts
     }
 
-    fn look_up(&mut self, id: u64, origin: &Origin) -> Place {
+    fn look_up(&mut self, id: u64, origin: &Origin) -> Where {
         if id == ROOT_ID {
-            return self.insert(ROOT_ID, Place::Host);
+            return self.insert(ROOT_ID, Where::Host);
         }
         self.counts.misses += 1;
         self.expire(origin.boot_ns);
         if !self.reads.take(origin.boot_ns) {
             self.counts.refused += 1;
-            return Place::Unknown(reason::LOOKUPS_EXHAUSTED);
+            return Where::Unknown(reason::LOOKUPS_EXHAUSTED);
         }
         let Some(unified) = &self.unified else {
-            return self.read(origin).unwrap_or(Place::Unknown(reason::NO_CGROUP2));
+            return self.read(origin).unwrap_or(Where::Unknown(reason::NO_CGROUP2));
         };
         let bytes = self.proc.read(origin.process.tgid, "cgroup", cgroup::LIMIT).unwrap_or_default();
         // The id proves the path, so it does not matter whose process that is by now.
@@ -164,7 +169,7 @@ impl CgroupInventory {
         }
         if !self.walks.take(origin.boot_ns) {
             self.counts.refused += 1;
-            return Place::Unknown(reason::LOOKUPS_EXHAUSTED);
+            return Where::Unknown(reason::LOOKUPS_EXHAUSTED);
         }
         self.walk();
         if let Some(known) = self.known.get(&id) {
@@ -172,21 +177,21 @@ impl CgroupInventory {
             return known.place.clone();
         }
         // Remembered for a while, so that many records of a cgroup that is gone cost one search.
-        let gone = self.insert(id, Place::Unknown(reason::CGROUP_GONE));
+        let gone = self.insert(id, Where::Unknown(reason::CGROUP_GONE));
         self.bury(id, origin.boot_ns);
         gone
     }
 
     /// By the process's own word, every hierarchy considered.
-    fn by_process(&mut self, origin: &Origin) -> Place {
+    fn by_process(&mut self, origin: &Origin) -> Where {
         if !self.reads.take(origin.boot_ns) {
             self.counts.refused += 1;
-            return Place::Unknown(reason::LOOKUPS_EXHAUSTED);
+            return Where::Unknown(reason::LOOKUPS_EXHAUSTED);
         }
-        self.read(origin).unwrap_or(Place::Unknown(reason::PROCESS_GONE))
+        self.read(origin).unwrap_or(Where::Unknown(reason::PROCESS_GONE))
     }
 
-    fn read(&self, origin: &Origin) -> Option<Place> {
+    fn read(&self, origin: &Origin) -> Option<Where> {
         let tgid = origin.process.tgid;
         let bytes = self.proc.read(tgid, "cgroup", cgroup::LIMIT).ok()?;
         // Read afterwards: a process that has the pid now had it before.
@@ -205,8 +210,8 @@ impl CgroupInventory {
         self.counts.walks_cut += u64::from(walked.cut);
     }
 
-    fn insert(&mut self, id: u64, place: Place) -> Place {
-        if let Place::Container(container) = &place {
+    fn insert(&mut self, id: u64, place: Where) -> Where {
+        if let Where::Container(container) = &place {
             self.legacy.is_unified(container);
         }
         if self.known.len() >= self.capacity && self.known.peek(&id).is_none() {
@@ -244,7 +249,7 @@ impl CgroupInventory {
 
     fn expire(&mut self, boot_ns: u64) {
         while let Some((removed, id)) = self.tombstones.front().copied() {
-            if boot_ns.saturating_sub(removed) < TOMBSTONE_NS {
+            if boot_ns.saturating_sub(removed) < self.tombstone_ns {
                 return;
             }
             self.tombstones.pop_front();
@@ -255,5 +260,13 @@ impl CgroupInventory {
     /// Forgets a removed cgroup; one that has come to life (its mkdir record came late) stays.
     fn forget(&mut self, id: u64) -> bool {
         self.known.peek(&id).is_some_and(|known| known.removed) && self.known.remove(&id).is_some()
+    }
+}
+
+/// The container whose own cgroup has this path.
+fn own(place: Where, path: &[u8]) -> Option<Arc<ContainerId>> {
+    match place {
+        Where::Container(container) if container.cgroup.as_bytes() == path => Some(container),
+        _ => None,
     }
 }

@@ -7,8 +7,8 @@
 
 use hashlink::LruCache;
 
-use super::{name, walk};
-use crate::observation::{ContainerId, Place};
+use super::{Where, name, walk};
+use crate::observation::ContainerId;
 use crate::process::proc::cgroup::{Membership, memberships};
 use crate::process::proc::cgroupfs::{self, Cgroupfs};
 
@@ -41,7 +41,7 @@ impl LegacyContainers {
 
     /// A cgroup was made in a v1 hierarchy. runc makes the v2 one last, which then calls [`Self::is_unified`].
     pub(super) fn made(&mut self, path: &[u8], unified: Option<&Cgroupfs>) {
-        let Place::Container(container) = name::place(path) else { return };
+        let Where::Container(container) = name::place(path) else { return };
         let in_v2 = || unified.is_some_and(|unified| unified.id(container.cgroup.as_bytes()).is_ok());
         if self.ids.get(&container.id).is_none() && !in_v2() {
             self.ids.insert(container.id.clone(), ());
@@ -55,7 +55,7 @@ impl LegacyContainers {
 
     /// A cgroup was removed from a v1 hierarchy.
     pub(super) fn removed(&mut self, path: &[u8]) {
-        if let Place::Container(container) = name::place(path)
+        if let Where::Container(container) = name::place(path)
             && container.cgroup.as_bytes() == path
         {
             self.ids.remove(&container.id);
@@ -65,16 +65,16 @@ impl LegacyContainers {
 
 /// Where a process is by all the lines of its `cgroup` file: the first container that any hierarchy names, else what
 /// the v2 line says, else (v1 alone) the host if all lines say so.
-pub(super) fn by_all_hierarchies(bytes: &[u8]) -> Option<Place> {
+pub(super) fn by_all_hierarchies(bytes: &[u8]) -> Option<Where> {
     let mut unified = None;
     let mut legacy = None;
     for Membership { hierarchy, path, .. } in memberships(bytes) {
         let place = name::place(path);
         match place {
-            Place::Container(_) => return Some(place),
+            Where::Container(_) => return Some(place),
             _ if hierarchy == 0 => unified = Some(place),
-            Place::Unknown(_) => legacy = Some(place),
-            Place::Host => {
+            Where::Unknown(_) => legacy = Some(place),
+            Where::Host => {
                 legacy.get_or_insert(place);
             }
         }

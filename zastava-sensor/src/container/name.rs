@@ -20,11 +20,11 @@ use std::sync::Arc;
 
 use component::{Component, pod_uid};
 
-use super::reason;
-use crate::observation::{ContainerId, Place};
+use super::{Where, reason};
+use crate::observation::ContainerId;
 
 /// Where the processes of a cgroup are, by its path from the root of its hierarchy (v1 or v2).
-pub fn place(path: &[u8]) -> Place {
+pub fn place(path: &[u8]) -> Where {
     let mut walked = Walk::new(path);
     let mut parent: &[u8] = b"";
     let mut below_kubepods = false;
@@ -33,7 +33,7 @@ pub fn place(path: &[u8]) -> Place {
         match Component::of(name, parent, owned_by_user) {
             Component::Container { id, runtime, slice } => {
                 let pod = slice.or(below_kubepods.then_some(parent)).and_then(pod_uid);
-                return Place::Container(Arc::new(ContainerId {
+                return Where::Container(Arc::new(ContainerId {
                     id: ascii(id),
                     runtime,
                     pod_uid: pod,
@@ -41,20 +41,20 @@ pub fn place(path: &[u8]) -> Place {
                     nested_claim: claim(walked, name),
                 }));
             }
-            Component::Monitor => return Place::Host,
-            Component::Malformed => return Place::Unknown(reason::ID_MALFORMED),
-            Component::OtherKind => return Place::Unknown(reason::OTHER_KIND),
-            Component::Outside => return Place::Unknown(reason::OUTSIDE_NAMESPACE),
+            Component::Monitor => return Where::Host,
+            Component::Malformed => return Where::Unknown(reason::ID_MALFORMED),
+            Component::OtherKind => return Where::Unknown(reason::OTHER_KIND),
+            Component::Outside => return Where::Unknown(reason::OUTSIDE_NAMESPACE),
             Component::Kubepods => below_kubepods = true,
             Component::Plain => {}
         }
         parent = name;
     }
     match Walk::new(path).first() {
-        b"" => Place::Host,
-        _ if below_kubepods => Place::Unknown(reason::POD_LEVEL),
-        first if is_systemd_unit(first) => Place::Host,
-        _ => Place::Unknown(reason::FORM_UNKNOWN),
+        b"" => Where::Host,
+        _ if below_kubepods => Where::Unknown(reason::POD_LEVEL),
+        first if is_systemd_unit(first) => Where::Host,
+        _ => Where::Unknown(reason::FORM_UNKNOWN),
     }
 }
 

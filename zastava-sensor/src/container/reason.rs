@@ -19,6 +19,12 @@ pub const OUTSIDE_NAMESPACE: &str = "cgroup outside of the sensor's cgroup names
 /// The machine mounts no cgroup v2 file system that shows the host's root.
 pub const NO_CGROUP2: &str = "no cgroup v2 mount";
 
+/// The configuration says `engine: none`.
+pub const NOT_ASKED: &str = "container runtime not asked";
+/// The runtime answers, and told nothing of the container for as long as its events could wait.
+pub const NOT_IN_TIME: &str = "container not described in time";
+/// More events waited for their containers to be described than may.
+pub const NO_ROOM: &str = "no room to wait for the container's description";
 /// No runtime answers, or none has so far.
 pub const NO_RUNTIME: &str = "no container runtime answers";
 /// The runtime was there and is not any more.
@@ -45,6 +51,13 @@ pub const IMAGE_GONE: &str = "image gone from the runtime's store";
 /// The runtime gave no answer about the image, or none that can be read.
 pub const IMAGE_UNREADABLE: &str = "image could not be looked up";
 
+/// Why a start's libraries may lack some: the configuration says `collect.loadedLibs: false`.
+pub const NOT_COLLECTED: &str = "libraries not collected";
+/// The first process was gone, or not known, when its mappings were to be read; the kernel's records are there.
+pub const MAPPINGS_GONE: &str = "process gone before its mappings were read";
+/// The sensor lacks a capability.
+pub const MAPPINGS_REFUSED: &str = "mappings of the process not readable: permission denied";
+
 /// All reasons for a container that is not known, for counters.
 pub const ALL: [&str; 9] = [
     CGROUP_GONE,
@@ -59,7 +72,10 @@ pub const ALL: [&str; 9] = [
 ];
 
 /// All reasons for a container that is known but not described, for counters.
-pub const UNDESCRIBED: [&str; 8] = [
+pub const UNDESCRIBED: [&str; 11] = [
+    NOT_ASKED,
+    NOT_IN_TIME,
+    NO_ROOM,
     NO_RUNTIME,
     RUNTIME_LOST,
     RUNTIME_SILENT,

@@ -4,7 +4,9 @@
 
 mod artifact;
 mod clock;
+mod life;
 mod place;
+mod status;
 mod text;
 
 #[cfg(test)]
@@ -14,15 +16,16 @@ use zastava_common::{
     abi::Tier,
     event::{
         id::EventIdSource,
-        v1::{self, Ancestor, Event, event::Kind, file::Op, sensor},
+        v1::{self, Ancestor, Event, event::Kind, file::Op, process, sensor},
     },
 };
 
 pub use clock::BootClock;
+pub(super) use status::status_of;
 
 use crate::{
     kernel::record::{self, Origin, ProcessKey},
-    observation::{self, Fact, Observation, Process},
+    observation::{self, Entered, Fact, Observation, Place, Process},
 };
 
 const TIER_CANNOT_TELL: &str = "the tier cannot tell";
@@ -63,8 +66,9 @@ impl Converter {
     pub fn convert(&mut self, observation: Observation) -> Event {
         let Observation { origin, process, container, fact } = observation;
         let unix_ns = self.clock.unix_ns(origin.boot_ns);
-        let (runtime, workload) = place::describe(container);
-        let process = process.map(|process| self.process(&process, !matches!(fact, Fact::Exit { .. })));
+        let (runtime, workload) = place::describe(&container);
+        let with_ancestors = !matches!(fact, Fact::Exit { .. } | Fact::Stop(_));
+        let process = process.map(|process| self.process(&process, with_ancestors));
         let mut event = Event {
             event_id: text::uuid(self.ids.next_id(unix_ns / 1_000_000)),
             when: Some(clock::timestamp(unix_ns)),
@@ -72,7 +76,8 @@ impl Converter {
             node: self.node.clone(),
             runtime,
             workload: Some(workload),
-            sensor: Some(sensor(&origin)),
+            // What the sensor concluded was seen nowhere.
+            sensor: (!matches!(fact, Fact::Start(_) | Fact::Stop(_))).then(|| sensor(&origin)),
             ..Event::default()
         };
         let unknown = || self.unknown_process(origin.process);
@@ -122,14 +127,35 @@ impl Converter {
                 event.process = process;
                 event.loss = Some(self.loss(&loss));
             }
+            Fact::Start(start) => {
+                let description = match &container {
+                    Place::Container(container) => container.names.value(),
+                    _ => None,
+                };
+                life::start(&mut event, *start, origin.process.tgid, process, description.map(|of| &**of));
+            }
+            Fact::Stop(stop) => life::stop(self, &mut event, *stop, origin.process.tgid, process),
         }
         event
     }
 
     /// Whoever is told of an exit was told of the exec: what was above the process is not repeated.
     fn process(&self, process: &Process, with_ancestors: bool) -> v1::Process {
-        let Process { key, ppid, comm, exe, cwd, uid, gid, argc, args_len, argv, ancestors, existing } =
-            process;
+        let Process {
+            key,
+            ppid,
+            comm,
+            exe,
+            cwd,
+            uid,
+            gid,
+            argc,
+            args_len,
+            argv,
+            ancestors,
+            existing,
+            entered,
+        } = process;
         // A program always has its name as an argument.
         let arguments = *argc != 0;
         v1::Process {
@@ -150,6 +176,11 @@ impl Converter {
                 Vec::new()
             },
             existing: *existing,
+            entered: match entered.get() {
+                Some(Entered::ByEntrypoint) => process::Entered::ByEntrypoint.into(),
+                Some(Entered::ByExec) => process::Entered::ByExec.into(),
+                None => 0,
+            },
             ..v1::Process::default()
         }
     }
@@ -175,7 +206,8 @@ impl Converter {
 
     fn loss(&self, loss: &observation::Loss) -> v1::Loss {
         let observation::Loss { cgroup_id, kind, count, first_boot_ns, last_boot_ns } = *loss;
-        let time = |boot_ns| Some(clock::timestamp(self.clock.unix_ns(boot_ns)));
+        // Where none was lost there is no time either.
+        let time = |boot_ns| (count > 0).then(|| clock::timestamp(self.clock.unix_ns(boot_ns)));
         v1::Loss {
             cgroup_id,
             kind: kind.to_owned(),
@@ -204,15 +236,22 @@ fn sensor(origin: &Origin) -> v1::Sensor {
 
 /// Takes the status of `wait(2)` apart.
 fn ended(exit: &record::Exit, duration_ns: Option<u64>) -> v1::Exit {
-    let signal = exit.status.map(|status| status & 0x7f).filter(|signal| *signal != 0);
+    let (code, signal, core_dumped) = exit.status.map(status).unwrap_or_default();
     v1::Exit {
-        code: exit.status.filter(|_| signal.is_none()).map(|status| (status >> 8) & 0xff),
+        code,
         signal,
-        core_dumped: exit.status.is_some_and(|status| status & 0x80 != 0),
+        core_dumped,
         duration_ns,
         reason: text::reason(exit.status.is_none().then_some(TIER_CANNOT_TELL)),
         duration_reason: text::reason(duration_ns.is_none().then_some(START_NOT_SEEN)),
+        ..v1::Exit::default()
     }
+}
+
+/// Code, signal, and whether a core was dumped.
+fn status(status: u32) -> (Option<u32>, Option<u32>, bool) {
+    let signal = Some(status & 0x7f).filter(|signal| *signal != 0);
+    (signal.is_none().then_some((status >> 8) & 0xff), signal, status & 0x80 != 0)
 }
 
 /// `IPPROTO_*` (include/uapi/linux/in.h) of the protocols that can listen.

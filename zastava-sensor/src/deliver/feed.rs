@@ -1,4 +1,4 @@
-//! The other end of the `Watch` service.
+//! The other end of the services on the socket.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::{
     Code, Status, Streaming,
-    transport::{Endpoint, Uri},
+    transport::{Channel, Endpoint, Uri},
 };
 use tower::service_fn;
 use zastava_common::event::{
     json::MAX_JSON,
-    v1::{WatchRequest, WatchResponse, event_stream_client::EventStreamClient, watch_response::Message},
+    v1::{
+        ContainerStatus, ContainersRequest, WatchRequest, WatchResponse,
+        event_stream_client::EventStreamClient, watch_response::Message,
+    },
 };
 
 /// Messages taken at once.
@@ -41,18 +44,7 @@ pub struct Feed {
 impl Feed {
     /// Asks the sensor that serves the socket.
     pub async fn open(path: &Path, request: WatchRequest) -> Result<Self, FeedError> {
-        let socket = path.to_owned();
-        // The address is only what HTTP wants to have.
-        let channel = Endpoint::from_static("http://sensor")
-            .connect_with_connector(service_fn(move |_: Uri| {
-                let socket = socket.clone();
-                async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-            }))
-            .await
-            .map_err(|error| FeedError::NotServed { path: path.to_owned(), reason: innermost(&error) })?;
-        // In protobuf an event is shorter than in JSON.
-        let mut client = EventStreamClient::new(channel).max_decoding_message_size(MAX_JSON);
-        let response = client.watch(request).await.map_err(|status| from_status(&status))?;
+        let response = connect(path).await?.watch(request).await.map_err(|status| from_status(&status))?;
         Ok(Self { messages: response.into_inner(), over: None })
     }
 
@@ -87,6 +79,31 @@ impl Feed {
         let next = self.messages.message().await.map_err(|status| from_status(&status))?;
         Ok(next.ok_or(FeedError::Ended)?.message)
     }
+}
+
+/// The containers that run, by the word of the sensor that serves the socket.
+pub async fn containers(path: &Path, request: ContainersRequest) -> Result<Vec<ContainerStatus>, FeedError> {
+    let response = connect(path).await?.containers(request).await.map_err(|status| from_status(&status))?;
+    let mut statuses = response.into_inner();
+    let mut containers = Vec::new();
+    while let Some(status) = statuses.message().await.map_err(|status| from_status(&status))? {
+        containers.push(status);
+    }
+    Ok(containers)
+}
+
+async fn connect(path: &Path) -> Result<EventStreamClient<Channel>, FeedError> {
+    let socket = path.to_owned();
+    // The address is only what HTTP wants to have.
+    let channel = Endpoint::from_static("http://sensor")
+        .connect_with_connector(service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        }))
+        .await
+        .map_err(|error| FeedError::NotServed { path: path.to_owned(), reason: innermost(&error) })?;
+    // In protobuf an event is shorter than in JSON.
+    Ok(EventStreamClient::new(channel).max_decoding_message_size(MAX_JSON))
 }
 
 fn from_status(status: &Status) -> FeedError {

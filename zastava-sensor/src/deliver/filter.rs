@@ -83,6 +83,11 @@ impl Filter {
             && (lost.is_some() || self.path_matches(event))
     }
 
+    /// Whether the container is one of those asked for.
+    pub(super) fn is_container(&self, workload: Option<&Workload>) -> bool {
+        self.container_matches(workload, false)
+    }
+
     fn kind_matches(&self, kind: Kind, lost: Option<&Loss>) -> bool {
         self.kinds.has(kind)
             || lost.is_some_and(|loss| match loss.kind.as_str() {
@@ -110,6 +115,7 @@ impl Filter {
             wanted == id
                 || (wanted.len() >= MIN_ID && id.starts_with(wanted.as_str()))
                 || *wanted == workload.container
+                || is_in_pod(wanted, workload)
                 || (wanted == HOST && workload.platform == HOST)
         })
     }
@@ -127,6 +133,18 @@ impl Filter {
             .chain(exe)
             // The beginning that is missing may be the one asked for.
             .any(|(path, truncated)| truncated || self.path_prefixes.iter().any(|prefix| below(path, prefix)))
+    }
+}
+
+/// `pod/container` or `namespace/pod/container`.
+fn is_in_pod(wanted: &str, workload: &Workload) -> bool {
+    let Some((pod, container)) = wanted.rsplit_once('/') else { return false };
+    if container != workload.container || workload.pod.is_empty() {
+        return false;
+    }
+    match pod.split_once('/') {
+        Some((namespace, pod)) => namespace == workload.namespace && pod == workload.pod,
+        None => pod == workload.pod,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Out of the house: JSON lines, readable lines, and the `Watch` service for consumers on this machine.
+//! Out of the house: JSON lines, readable lines, and the services for consumers on this machine.
 #![forbid(unsafe_code)]
 
 mod convert;
@@ -17,7 +17,7 @@ mod telemetry;
 mod text;
 
 pub use convert::{BootClock, Converter};
-pub use feed::{Feed, FeedError};
+pub use feed::{Feed, FeedError, containers};
 pub use filter::{Filter, FilterError};
 pub use hub::Hub;
 pub use kind::{KindSet, Named, UnknownKind};
@@ -26,3 +26,4 @@ pub use serve::{ServeError, serve};
 pub use socket::{Socket, SocketError};
 pub use stage::Deliver;
 pub use summary::Summary;
+pub(crate) use text::{Shown, Tail};

@@ -8,17 +8,19 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use zastava_common::event::v1::{
     Event, Exit, File, Loss, Process, Workload,
-    event::Kind,
+    event::{Kind, Observed},
     file::{Op, Strength},
 };
 
 use super::{
     kind,
-    text::{Short, Shown},
+    text::{Short, Shown, Tail},
 };
 
 /// Characters of a container's id, and of a build-id and a digest, that are shown.
 const ID: usize = 12;
+/// A container's name with that of its pod, or the end of both.
+const PLACE: usize = 24;
 /// A name of 15 bytes and a pid of 7 digits in brackets.
 const PROCESS: usize = 24;
 const WHAT: usize = 11;
@@ -43,7 +45,9 @@ impl Pretty {
     pub(super) fn line(self, event: &Event, out: &mut String) {
         let kind = event.kind();
         self.column(out, DIM, 12, |out| time(event, out));
-        self.column(out, place_style(event.workload.as_ref()), ID, |out| place(event.workload.as_ref(), out));
+        self.column(out, place_style(event.workload.as_ref()), PLACE, |out| {
+            place(event.workload.as_ref(), out);
+        });
         self.column(out, Style::new(), PROCESS, |out| process(event.process.as_ref(), out));
         self.column(out, kind_style(kind), WHAT, |out| what(event, kind, out));
         let file = event.file.as_ref();
@@ -55,7 +59,7 @@ impl Pretty {
     }
 
     fn columns(self, out: &mut String, style: Style, names: [&str; 6]) {
-        for (name, width) in names.into_iter().zip([12, ID, PROCESS, WHAT, ID, ID]) {
+        for (name, width) in names.into_iter().zip([12, PLACE, PROCESS, WHAT, ID, ID]) {
             self.column(out, style, width, |out| out.push_str(name));
         }
     }
@@ -112,6 +116,12 @@ fn time(event: &Event, out: &mut String) {
 
 fn place(workload: Option<&Workload>, out: &mut String) {
     let name = match workload {
+        Some(Workload { container, pod, .. }) if !container.is_empty() && !pod.is_empty() => {
+            return put(out, format_args!("{}", Tail(&[pod, "/", container].concat(), PLACE)));
+        }
+        Some(workload) if !workload.container.is_empty() => {
+            return put(out, format_args!("{}", Tail(&workload.container, PLACE)));
+        }
         Some(workload) if !workload.container_id.is_empty() => {
             let id = &workload.container_id;
             let id = id.split_once("://").map_or(id.as_str(), |(_, id)| id);
@@ -124,7 +134,7 @@ fn place(workload: Option<&Workload>, out: &mut String) {
         Some(workload) if !workload.platform.is_empty() => workload.platform.as_str(),
         _ => "?",
     };
-    put(out, format_args!("{}", Short(name, ID)));
+    put(out, format_args!("{}", Short(name, PLACE)));
 }
 
 fn process(process: Option<&Process>, out: &mut String) {
@@ -137,6 +147,7 @@ fn what(event: &Event, kind: Kind, out: &mut String) {
     let op = event.file.as_ref().map_or(Op::Unspecified, File::op);
     out.push_str(match (kind, op) {
         (Kind::ProcessExec, _) if event.process.as_ref().is_some_and(|process| process.existing) => "running",
+        (Kind::ContainerStart, _) if event.observed() == Observed::Existing => "was started",
         (Kind::LibraryLoad, Op::Protect) => "lib protect",
         (Kind::FileCreate, Op::Create) => "file create",
         (Kind::FileCreate, Op::Write) => "file write",
@@ -186,12 +197,50 @@ fn details(event: &Event, kind: Kind, out: &mut String) {
                 lost(loss, out);
             }
         }
-        _ => {
-            if let Some(workload) = &event.workload {
-                put(out, format_args!("{}", Shown(&workload.image_ref)));
+        Kind::ContainerStart => started(event, out),
+        Kind::ContainerStop => {
+            image(event.workload.as_ref(), out);
+            if let Some(exit) = &event.exit {
+                ended(exit, out);
+                if exit.oom == Some(true) {
+                    out.push_str(" (out of memory)");
+                }
+            }
+            for loss in event.losses.iter().filter(|loss| loss.count != Some(0)) {
+                out.push_str(", ");
+                lost(loss, out);
             }
         }
+        Kind::Drift | Kind::PolicyViolation | Kind::AttestationStatus | Kind::Unspecified => {
+            image(event.workload.as_ref(), out);
+        }
     }
+}
+
+fn image(workload: Option<&Workload>, out: &mut String) {
+    let image = workload.map_or("", |workload| &workload.image_ref);
+    put(out, format_args!("{}", Shown(if image.is_empty() { "?" } else { image })));
+}
+
+fn started(event: &Event, out: &mut String) {
+    image(event.workload.as_ref(), out);
+    let Some(process) = &event.process else { return };
+    out.push_str(" runs ");
+    path(event.file.as_ref(), &process.exe, out);
+    if !process.entrypoint.is_empty() {
+        out.push_str(" as");
+        let mut left = MAX_ARGS;
+        for word in &process.entrypoint {
+            if left == 0 {
+                out.push_str(" ...");
+                break;
+            }
+            put(out, format_args!(" {}", Short(word, left)));
+            left = left.saturating_sub(word.chars().count());
+        }
+    }
+    let libraries = event.loaded_libs.len() + event.loaded_libs_left_out as usize;
+    put(out, format_args!(" with {libraries} {}", if libraries == 1 { "library" } else { "libraries" }));
 }
 
 fn path(file: Option<&File>, or: &str, out: &mut String) {
@@ -269,7 +318,15 @@ fn reasons(event: &Event, out: &mut String) {
             add("sha256: ", "by path alone");
         }
     }
-    add("container: ", event.workload.as_ref().map_or("", |workload| &workload.unknown_reason));
+    if let Some(workload) = &event.workload {
+        add("container: ", &workload.unknown_reason);
+        // Once for a container is enough.
+        if matches!(event.kind(), Kind::ContainerStart) {
+            add("names: ", &workload.names_reason);
+            add("image digest: ", &workload.image_digest_reason);
+        }
+    }
+    add("libraries: ", &event.loaded_libs_reason);
     add("process: ", event.process.as_ref().map_or("", |process| &process.unknown_reason));
     add("", event.exit.as_ref().map_or("", |exit| &exit.reason));
     add("", event.violation.as_ref().map_or("", |violation| &violation.reason));

@@ -13,12 +13,14 @@ use crate::{
 };
 
 /// What is counted, with its name; losses have a ledger of their own.
-pub(super) const COUNTED: [(Kind, &str); 5] = [
+pub(super) const COUNTED: [(Kind, &str); 7] = [
     (Kind::ProcessExec, "exec"),
     (Kind::ProcessExit, "exit"),
     (Kind::LibraryLoad, "lib"),
     (Kind::FileCreate, "file"),
     (Kind::Listen, "listen"),
+    (Kind::ContainerStart, "start"),
+    (Kind::ContainerStop, "stop"),
 ];
 
 /// The kind of the event that a fact becomes.
@@ -30,6 +32,8 @@ pub(super) fn kind_of(fact: &Fact) -> Kind {
         Fact::FileCreate { .. } => Kind::FileCreate,
         Fact::Listen(_) => Kind::Listen,
         Fact::Loss(_) => Kind::Loss,
+        Fact::Start(_) => Kind::ContainerStart,
+        Fact::Stop(_) => Kind::ContainerStop,
     }
 }
 
@@ -116,9 +120,9 @@ mod tests {
     #[test]
     fn a_summary_names_what_was_seen_and_what_was_lost() {
         let mut summary = Summary::new(64);
-        summary.seen(&[12, 11, 3, 0, 1]);
+        summary.seen(&[12, 11, 3, 0, 1, 2, 1]);
         let ran = Duration::from_millis(10_040);
-        insta::assert_snapshot!(After(summary.clone(), ran), @"10.0 s: 12 exec, 11 exit, 3 lib, 0 file, 1 listen; nothing lost");
+        insta::assert_snapshot!(After(summary.clone(), ran), @"10.0 s: 12 exec, 11 exit, 3 lib, 0 file, 1 listen, 2 start, 1 stop; nothing lost");
         for cgroup in 1..=12 {
             let loss = |kind| Loss {
                 cgroup_id: (cgroup > 1).then_some(cgroup),
@@ -133,7 +137,7 @@ mod tests {
             }
         }
         insta::assert_snapshot!(After(summary, ran), @"
-        10.0 s: 12 exec, 11 exit, 3 lib, 0 file, 1 listen
+        10.0 s: 12 exec, 11 exit, 3 lib, 0 file, 1 listen, 2 start, 1 stop
         lost: 78 exec, 7 mapping
           cgroup 12: 12 exec
           cgroup 11: 11 exec

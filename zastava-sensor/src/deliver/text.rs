@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 /// it is, is written as an escape (`\n`, `\x1b`, `\u{202e}`). A backslash is doubled, so that a file whose *name*
 /// holds an escape looks different.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<'a>(pub(super) &'a str);
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +43,23 @@ impl fmt::Display for Short<'_> {
         let kept = text.char_indices().nth(limit.saturating_sub(1)).map_or(0, |(at, _)| at);
         Shown(&text[..kept]).fmt(f)?;
         f.write_char('~')
+    }
+}
+
+/// Shows at most so many characters of the end, the first a `~` where there were more: what tells names of pods and
+/// their containers apart stands behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tail<'a>(pub(crate) &'a str, pub(crate) usize);
+
+impl fmt::Display for Tail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, limit) = *self;
+        let Some(more) = text.chars().count().checked_sub(limit).filter(|more| *more > 0) else {
+            return Shown(text).fmt(f);
+        };
+        let from = text.char_indices().nth(more + 1).map_or(text.len(), |(at, _)| at);
+        f.write_char('~')?;
+        Shown(&text[from..]).fmt(f)
     }
 }
 
@@ -89,6 +106,9 @@ mod tests {
         assert_eq!(Short("0123456789", 10).to_string(), "0123456789");
         assert_eq!(Short("0123456789a", 10).to_string(), "012345678~");
         assert_eq!(Short("é\u{1b}üö", 3).to_string(), "é\\x1b~");
+        assert_eq!(Tail("api-7c9f/api", 12).to_string(), "api-7c9f/api");
+        assert_eq!(Tail("my-api-7c9f/api", 12).to_string(), "~pi-7c9f/api");
+        assert_eq!(Tail("é\u{1b}üö", 3).to_string(), "~üö");
     }
 
     proptest! {

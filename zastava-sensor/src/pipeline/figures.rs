@@ -4,11 +4,23 @@ use metrics::{counter, gauge};
 use zastava_common::metric;
 
 use super::stages::Figures;
+use crate::container::{self, ContainerCounts as Counts, runtime};
 use crate::file::reason;
 
 /// Totals that the stages keep; `absolute` makes telling them again harmless.
 pub(super) fn emit(figures: &Figures) {
-    let Figures { kernel, process, processes, container, cgroups, file, seen, seen_forgotten } = figures;
+    let Figures {
+        kernel,
+        process,
+        processes,
+        cgroup,
+        cgroups,
+        container,
+        runtimes,
+        file,
+        seen,
+        seen_forgotten,
+    } = figures;
     counter!(metric::KERNEL_GAPS).absolute(kernel.rings.gaps);
     counter!(metric::KERNEL_READ_FAILURES).absolute(kernel.read_failures);
     for (error, count) in &kernel.rings.refused {
@@ -27,8 +39,12 @@ pub(super) fn emit(figures: &Figures) {
     gauge!(metric::PROCESS_TABLE_SIZE).set(lossy(*processes));
     counter!(metric::PROCESS_TABLE_REFUSALS).absolute(process.evicted);
     gauge!(metric::CGROUP_TABLE_SIZE).set(lossy(*cgroups));
-    counter!(metric::CGROUP_TABLE_REFUSALS, "reason" => "room").absolute(container.evicted);
-    counter!(metric::CGROUP_TABLE_REFUSALS, "reason" => "tombstone").absolute(container.tombstones_cut);
+    counter!(metric::CGROUP_TABLE_REFUSALS, "reason" => "room").absolute(cgroup.evicted);
+    counter!(metric::CGROUP_TABLE_REFUSALS, "reason" => "tombstone").absolute(cgroup.tombstones_cut);
+    containers(container);
+    if let Some(counts) = runtimes {
+        clients(counts);
+    }
     gauge!(metric::FILE_CACHE_SIZE).set(lossy(file.remembered));
     counter!(metric::FILE_CACHE_HITS).absolute(file.hits);
     counter!(metric::FILE_CACHE_MISSES).absolute(file.misses);
@@ -40,6 +56,70 @@ pub(super) fn emit(figures: &Figures) {
         if count > 0 {
             counter!(metric::HASH_SKIPS, "reason" => *reason).absolute(count);
         }
+    }
+}
+
+fn containers(counts: &Counts) {
+    let Counts {
+        held,
+        described,
+        out_of_time,
+        undescribed,
+        at_end,
+        refused,
+        refused_waiting,
+        waiting,
+        waiting_bytes,
+        entries,
+        tombstones_cut,
+        evicted,
+        unknown,
+    } = *counts;
+    gauge!(metric::CONTAINER_TABLE_SIZE).set(lossy(entries));
+    counter!(metric::CONTAINER_TABLE_REFUSALS, "reason" => "room").absolute(evicted);
+    counter!(metric::CONTAINER_TABLE_REFUSALS, "reason" => "tombstone").absolute(tombstones_cut);
+    gauge!(metric::WAITING_EVENTS).set(lossy(waiting));
+    gauge!(metric::WAITING_BYTES).set(lossy(waiting_bytes));
+    counter!(metric::HELD).absolute(held);
+    counter!(metric::HELD_REFUSALS).absolute(refused);
+    for (reason, count) in [
+        ("described", described),
+        ("time", out_of_time),
+        ("room", refused_waiting),
+        ("undescribed", undescribed),
+        ("end", at_end),
+    ] {
+        counter!(metric::RELEASED, "reason" => reason).absolute(count);
+    }
+    for (reason, count) in container::reason::ALL.iter().zip(unknown) {
+        if count > 0 {
+            counter!(metric::CONTAINER_UNKNOWN, "reason" => *reason).absolute(count);
+        }
+    }
+}
+
+fn clients(counts: &runtime::Counts) {
+    let runtime::Counts {
+        connections,
+        disconnections,
+        descriptions,
+        refusals,
+        changes,
+        asks,
+        asks_refused,
+        forgotten,
+    } = *counts;
+    for (metric, count) in [
+        (metric::RUNTIME_CONNECTIONS, connections),
+        (metric::RUNTIME_DISCONNECTIONS, disconnections),
+        (metric::RUNTIME_DESCRIPTIONS, descriptions),
+        (metric::RUNTIME_REFUSALS, refusals),
+        (metric::RUNTIME_CHANGES, changes),
+        (metric::RUNTIME_ASKS, asks),
+        (metric::RUNTIME_ASKS_REFUSED, asks_refused),
+        (metric::RUNTIME_FORGOTTEN, forgotten),
+    ] {
+        counter!(metric).absolute(count);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The wiring of the stages, and their ordered end.
 //!
-//! Four threads: the kernel stage reads the rings; the stages process, container and file walk each batch; the deliver
-//! stage writes, and waits for whoever reads; the main thread serves watchers and metrics. Channels hold a few batches
+//! Five threads: the kernel stage reads the rings; the clients of the container runtimes talk with those; the stages
+//! process, container and file walk each batch, and hear what the runtimes tell; the deliver stage writes, and waits for
+//! whoever reads; the main thread serves watchers and metrics. Channels hold a few batches
 //! each: when the last is full the stage before waits, and in the end the kernel's ring fills, where a loss is counted
 //! and named.
 //!
@@ -13,6 +14,7 @@ mod figures;
 mod first_seen;
 mod observer;
 mod stages;
+mod starts;
 
 use std::{
     io,
@@ -29,14 +31,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use zastava_common::{
-    config::Config,
+    abi::Tier,
+    config::{self, Config},
     event::id::{EventIdError, EventIdSource},
 };
 
-use self::{first_seen::FirstSeen, observer::Observer, stages::Stages};
+use self::{
+    first_seen::FirstSeen,
+    observer::Observer,
+    stages::{Heard, Stages},
+};
 use crate::{
     cli::run::RunOptions,
-    container::{CgroupInventory, DEFAULT_CAPACITY},
+    container::{
+        CgroupInventory, Containers, DEFAULT_CAPACITY, Settings,
+        runtime::{Runtimes, RuntimesError},
+    },
     deliver::{
         BootClock, Converter, Deliver, Hub, OutputError, ServeError, Socket, SocketError, Summary, serve,
     },
@@ -48,7 +58,7 @@ use crate::{
         sys::clock::boot_ns,
     },
     process::{
-        ProcessTable,
+        Mapped, ProcessTable,
         proc::{ProcRoot, cgroupfs::Cgroupfs},
         scan,
     },
@@ -56,6 +66,8 @@ use crate::{
 
 /// Batches that wait between two stages.
 const BATCHES: usize = 4;
+/// Who may wait to be told what runs.
+const QUESTIONS: usize = 16;
 /// How long the end may take.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -75,6 +87,8 @@ pub enum PipelineError {
     Output(#[from] OutputError),
     #[error(transparent)]
     Ids(#[from] EventIdError),
+    #[error(transparent)]
+    Runtimes(#[from] RuntimesError),
     #[error("cannot start the sensor's threads: {0}")]
     Thread(io::Error),
     #[error("events could not be handed on within {} s of the end; some are lost", DRAIN.as_secs())]
@@ -116,26 +130,39 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
         HealthServer::bind(sensor.metrics_address.get(), readiness.clone(), Exposition::install()?).await?;
     let hub = Arc::new(Hub::new(sensor.watch_queue.entries(), sensor.max_watchers.entries()));
     let deliver = deliver(options, &hub)?;
+    // First of all: what they have is listed while the hooks are attached.
+    let (runtimes, heard) = runtimes(&options.config.runtime)?;
 
     let kernel = kernel_config(&options.config);
     let source = Source::open(&kernel)?;
     announce(&source, &readiness);
     let scan = scan(proc_root(&kernel), unified(options), source.tier(), kernel.process_entries);
     let (batches, input) = mpsc::channel(BATCHES);
+    let tier = source.tier();
     let reader = source.run(batches)?;
     readiness.reached(Step::Attached);
 
     let (output, observed) = mpsc::channel(BATCHES);
-    let stages = Stages { observer: observer(options, &kernel), input, output };
+    let (asking, questions) = mpsc::channel(QUESTIONS);
+    let stages = Stages {
+        observer: observer(options, &kernel, tier),
+        input,
+        runtimes: heard,
+        questions,
+        output,
+    };
     let (flush, told) = (kernel.flush, readiness.clone());
-    let stages = spawn("stages", move || stages.run(scan, flush, &told))?;
+    // A runtime of its own, for its channels and times: the stages block it while they read files.
+    let driver =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(PipelineError::Thread)?;
+    let stages = spawn("stages", move || driver.block_on(stages.run(scan, flush, told)))?;
     let (delivered, over) = oneshot::channel();
     spawn("deliver", move || {
         // The receiver is gone only when the end took too long.
         let _ = delivered.send(deliver.run(observed));
     })?;
 
-    let serving = tokio::spawn(serve(socket, hub, stop.clone()));
+    let serving = tokio::spawn(serve(socket, hub, asking, stop.clone()));
     let pages = tokio::spawn(health.run(stop.clone()));
     readiness.reached(Step::Serving);
 
@@ -156,6 +183,9 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
     reader.join();
     if stages.join().is_err() {
         tracing::error!("the stages ended by a panic; what they held is lost");
+    }
+    if let Some(runtimes) = runtimes {
+        runtimes.stop();
     }
     stop.cancel();
     if let Ok(Err(error)) = serving.await {
@@ -186,8 +216,9 @@ fn deliver(options: &RunOptions, hub: &Arc<Hub>) -> Result<Deliver, PipelineErro
     Ok(Deliver::new(converter, options.output()?, options.kinds, Arc::clone(hub), ledger))
 }
 
-fn observer(options: &RunOptions, kernel: &KernelConfig) -> Observer {
+fn observer(options: &RunOptions, kernel: &KernelConfig, tier: Tier) -> Observer {
     let sensor = &options.config.sensor;
+    let containers = settings(options, tier);
     let limits = Limits {
         cache_entries: sensor.file_cache_entries.entries(),
         hash_bytes_per_second: sensor.hash_bytes_per_second.get(),
@@ -197,9 +228,44 @@ fn observer(options: &RunOptions, kernel: &KernelConfig) -> Observer {
     Observer {
         told: FirstSeen::new(sensor.first_seen_entries.entries()),
         process: ProcessTable::new(proc_root(kernel), unified(options), kernel.process_entries),
-        container: CgroupInventory::new(proc_root(kernel), unified(options), DEFAULT_CAPACITY),
+        cgroups: CgroupInventory::new(
+            proc_root(kernel),
+            unified(options),
+            DEFAULT_CAPACITY,
+            containers.tombstone_ns,
+        ),
+        containers: Containers::new(containers),
+        mapped: Mapped::new(proc_root(kernel)),
         file: FileStage::new(limits, proc_root(kernel), boot_ns),
         diagnostics: options.diagnostics,
+    }
+}
+
+/// The clients of the container runtimes, and what they tell; none where none is wanted.
+fn runtimes(config: &config::Runtime) -> Result<(Option<Runtimes>, Option<Heard>), PipelineError> {
+    if config.engine == config::Engine::None {
+        return Ok((None, None));
+    }
+    let (runtimes, news) = Runtimes::start(config.into())?;
+    let asker = runtimes.asker();
+    Ok((Some(runtimes), Some(Heard { news, asker })))
+}
+
+fn settings(options: &RunOptions, tier: Tier) -> Settings {
+    let config::Containers { hold_ms, hold_events, hold_bytes, tombstone_seconds, entries, start_settle_ms } =
+        options.config.sensor.containers;
+    let collect = &options.config.runtime.collect;
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Settings {
+        hold_ns: ns(hold_ms.milliseconds()),
+        hold_events: hold_events.entries(),
+        hold_bytes: hold_bytes.entries(),
+        tombstone_ns: ns(tombstone_seconds.seconds()),
+        entries: entries.entries(),
+        settle_ns: ns(start_settle_ms.milliseconds()),
+        max_libs: collect.loaded_libs.then(|| collect.max_libs.entries()),
+        asked: options.config.runtime.engine != config::Engine::None,
+        tier,
     }
 }
 

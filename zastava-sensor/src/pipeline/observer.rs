@@ -4,11 +4,11 @@ use zastava_common::abi::{FileIdentity, RecordKind};
 
 use super::first_seen::FirstSeen;
 use crate::{
-    container::CgroupInventory,
+    container::{CgroupInventory, Containers, Seen, Where},
     file::{FileRequest, FileStage, Purpose},
     kernel::record::{Exec, FileChange, KernelPath, KernelRecord, Mapping, Origin, What},
-    observation::{Artifact, Content, Fact, Loss, Observation, Place, Process},
-    process::ProcessTable,
+    observation::{Artifact, Content, Fact, Loss, Process},
+    process::{Mapped, ProcessTable},
 };
 
 /// Any execute bit of `inode.i_mode`.
@@ -17,8 +17,10 @@ const EXECUTABLE: u32 = 0o111;
 /// The three stages, in their order.
 pub(super) struct Observer {
     pub(super) process: ProcessTable,
-    pub(super) container: CgroupInventory,
+    pub(super) cgroups: CgroupInventory,
+    pub(super) containers: Containers,
     pub(super) file: FileStage,
+    pub(super) mapped: Mapped,
     /// Mappings.
     pub(super) told: FirstSeen,
     /// Keep argument texts.
@@ -26,33 +28,48 @@ pub(super) struct Observer {
 }
 
 impl Observer {
+    /// Walks a record; what comes of it is in [`Containers::take_out`]. `now_ns` is the boot time. Returns whether it
+    /// was worth an event.
+    pub(super) fn observe(&mut self, record: KernelRecord, now_ns: u64) -> bool {
+        let seen = self.see(record, now_ns);
+        let is_seen = seen.is_some();
+        if let Some(seen) = seen {
+            self.containers.take(seen, now_ns);
+        }
+        is_seen
+    }
+
     /// What a record means; `None` where it only taught the stages something, or is not worth an event.
-    pub(super) fn observe(&mut self, record: KernelRecord) -> Option<Observation> {
+    fn see(&mut self, record: KernelRecord, now_ns: u64) -> Option<Seen> {
         let KernelRecord { mut origin, what } = record;
-        let (process, container, fact) = match what {
+        let (process, place, fact) = match what {
             What::CgroupMkdir(made) => {
-                self.container.made(&made, origin.boot_ns);
+                if let Some(container) = self.cgroups.made(&made, origin.boot_ns) {
+                    self.containers.made(&container, made.id, origin.boot_ns);
+                }
                 return None;
             }
             What::CgroupRmdir(removed) => {
-                self.container.removed(&removed, origin.boot_ns);
+                if let Some(container) = self.cgroups.removed(&removed, origin.boot_ns) {
+                    self.containers.removed(&container, removed.id, origin.boot_ns, now_ns);
+                }
                 return None;
             }
             What::Loss { key, value } => {
-                let container = self.container.place(&origin);
-                (None, container, Fact::Loss(loss(origin.cgroup_id, key.kind, &value)))
+                let place = self.cgroups.place(&origin);
+                (None, place, Fact::Loss(loss(origin.cgroup_id, key.kind, &value)))
             }
             What::Exec(exec) => {
                 let process = self.process.exec(&mut origin, &exec, self.diagnostics)?;
-                let container = self.container.place(&origin);
-                let fact = self.exec(&origin, &container, &exec);
-                (Some(process), container, fact)
+                let place = self.cgroups.place(&origin);
+                let fact = self.exec(&origin, &place, &exec);
+                (Some(process), place, fact)
             }
             What::Exit(exit) => {
                 let exited = self.process.exit(&mut origin, &exit);
-                let container = self.container.place(&origin);
+                let place = self.cgroups.place(&origin);
                 let process = exited.found.map(|found| found.process);
-                (process, container, Fact::Exit { exit, duration_ns: exited.duration_ns })
+                (process, place, Fact::Exit { exit, duration_ns: exited.duration_ns })
             }
             What::Mapping(mapping) => {
                 let process = self.process.look_up(&mut origin, mapping.image).map(|found| found.process);
@@ -61,49 +78,58 @@ impl Observer {
                 {
                     return None;
                 }
-                let container = self.container.place(&origin);
+                let place = self.cgroups.place(&origin);
                 let Mapping { file, path, build_id, by_protect, image: _ } = &mapping;
-                let artifact =
-                    self.identify(&origin, &container, *file, path, build_id.as_deref(), Purpose::Library);
-                (process, container, Fact::Library { artifact, by_protect: *by_protect })
+                let artifact = self.identify(
+                    &origin,
+                    is_container(&place),
+                    *file,
+                    path,
+                    build_id.as_deref(),
+                    Purpose::Library,
+                );
+                (process, place, Fact::Library { artifact, by_protect: *by_protect })
             }
             What::File(change) => {
                 let process = self.process.look_up(&mut origin, 0).map(|found| found.process);
-                let container = self.container.place(&origin);
-                let fact = self.file_change(&origin, &container, change)?;
-                (process, container, fact)
+                let place = self.cgroups.place(&origin);
+                let fact = self.file_change(&origin, &place, change)?;
+                (process, place, fact)
             }
             What::Listen(listen) => {
                 let process = self.process.look_up(&mut origin, 0).map(|found| found.process);
-                let container = self.container.place(&origin);
-                (process, container, Fact::Listen(listen))
+                let place = self.cgroups.place(&origin);
+                (process, place, Fact::Listen(listen))
             }
         };
-        Some(Observation { origin, process, container, fact })
+        Some(Seen { origin, process, place, fact })
     }
 
-    fn exec(&mut self, origin: &Origin, place: &Place, exec: &Exec) -> Fact {
+    fn exec(&mut self, origin: &Origin, place: &Where, exec: &Exec) -> Fact {
+        let pays = is_container(place);
         let program =
-            self.identify(origin, place, exec.file, &exec.exe, exec.build_id.as_deref(), Purpose::Exec);
+            self.identify(origin, pays, exec.file, &exec.exe, exec.build_id.as_deref(), Purpose::Exec);
         let script = exec.is_script.then(|| {
             let path = KernelPath { bytes: absolute(&exec.cwd.bytes, &exec.filename), truncated: false };
-            self.identify(origin, place, exec.script, &path, None, Purpose::Script)
+            self.identify(origin, pays, exec.script, &path, None, Purpose::Script)
         });
         Fact::Exec { program, script }
     }
 
     /// Only files that are programs by their content or their mode are worth an event.
-    fn file_change(&mut self, origin: &Origin, place: &Place, change: FileChange) -> Option<Fact> {
-        let artifact = self.identify(origin, place, change.file, &change.path, None, Purpose::Created);
+    fn file_change(&mut self, origin: &Origin, place: &Where, change: FileChange) -> Option<Fact> {
+        let artifact =
+            self.identify(origin, is_container(place), change.file, &change.path, None, Purpose::Created);
         let executable = change.file.is_some_and(|file| file.mode & EXECUTABLE != 0);
         let program = matches!(artifact.content, Content::Elf | Content::Script);
         (executable || program).then_some(Fact::FileCreate { change, artifact })
     }
 
-    fn identify(
+    /// `pays`: the budget of the container that the record is of pays for the reading.
+    pub(super) fn identify(
         &mut self,
         origin: &Origin,
-        place: &Place,
+        pays: bool,
         identity: Option<FileIdentity>,
         path: &KernelPath,
         build_id: Option<&[u8]>,
@@ -116,10 +142,13 @@ impl Observer {
             process_gone: false,
             build_id,
             purpose,
-            // The container's budget pays for its files.
-            container: origin.cgroup_id.filter(|_| matches!(place, Place::Container(_))),
+            container: origin.cgroup_id.filter(|_| pays),
         })
     }
+}
+
+fn is_container(place: &Where) -> bool {
+    matches!(place, Where::Container(_))
 }
 
 /// perf tells the program's own mapping like any other; it is no library.

@@ -1,6 +1,6 @@
 //! From an exec record to the process that consumers see.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::kernel::record::{Arguments, Exec, KernelPath, ProcessKey};
 use crate::observation::{AncestorName, Process};
@@ -24,6 +24,7 @@ pub(super) fn process(
         argv: diagnostics.then(|| arguments(&exec.args)),
         ancestors,
         existing: exec.existing,
+        entered: OnceLock::new(),
     }
 }
 

@@ -11,5 +11,5 @@ mod running;
 pub mod scan;
 mod table;
 
-pub use scan::{Existing, Scan, scan};
+pub use scan::{Existing, Mapped, Scan, scan};
 pub use table::{Counts, Exited, Found, ProcessTable, Source};

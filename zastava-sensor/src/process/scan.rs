@@ -8,6 +8,7 @@ mod mappings;
 mod tests;
 
 use std::collections::HashMap;
+use std::io;
 use std::vec;
 
 use zastava_common::abi::{Ancestor, COMM_LEN, MAX_ANCESTORS, Tier};
@@ -16,7 +17,7 @@ use super::proc::cgroupfs::Cgroupfs;
 use super::proc::stat::{self, Stat};
 use super::proc::{ProcRoot, processes};
 use super::running::{Running, Unread, exe};
-use crate::kernel::record::{Exec, KernelRecord, Origin, ProcessKey, What};
+use crate::kernel::record::{Exec, KernelRecord, Mapping, Origin, ProcessKey, What};
 use crate::kernel::sys::clock::boot_ns;
 use mappings::MappedFiles;
 
@@ -106,6 +107,30 @@ impl Iterator for Scan {
                     self.counts.refused += 1;
                 }
             }
+        }
+    }
+}
+
+/// Looks at what single processes have mapped.
+#[derive(Debug)]
+pub struct Mapped {
+    proc: ProcRoot,
+    files: MappedFiles,
+}
+
+impl Mapped {
+    pub fn new(proc: ProcRoot) -> Self {
+        Self { proc, files: MappedFiles::new() }
+    }
+
+    /// What the process has mapped executable, each file once, without those whose paths are known and without what
+    /// another process that has the pid by now has.
+    pub fn read(&mut self, process: ProcessKey, known: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Mapping>> {
+        let mappings = self.files.sample(&self.proc, process.tgid, known)?;
+        let line = self.proc.read(process.tgid, "stat", stat::LIMIT)?;
+        match Stat::parse(&line) {
+            Some(stat) if process.is_same_start(stat.start_boot_ns()) => Ok(mappings),
+            _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{path::Path, sync::Mutex};
 
 use clap::Parser;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use zastava_common::event::v1::{Event, event::Kind};
 
@@ -21,7 +21,7 @@ impl Sensor {
         let hub = Arc::new(Hub::new(64, 4));
         let stop = CancellationToken::new();
         let socket = Socket::bind(path).unwrap();
-        let serving = serve(socket, Arc::clone(&hub), stop.clone());
+        let serving = serve(socket, Arc::clone(&hub), mpsc::channel(1).0, stop.clone());
         let task = tokio::spawn(async move { serving.await.unwrap() });
         Self { hub, stop, task }
     }

@@ -10,6 +10,7 @@ use crate::kernel::record::ProcessKey;
 use crate::process::proc::stat::TICK_NS;
 
 const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * SECOND;
 
 fn id(number: u64) -> String {
     format!("{number:064x}")
@@ -35,9 +36,9 @@ fn origin(cgroup_id: Option<u64>, tgid: u32, boot_ns: u64) -> Origin {
     }
 }
 
-fn name_of(place: &Place) -> &str {
+fn name_of(place: &Where) -> &str {
     match place {
-        Place::Container(container) => &container.id,
+        Where::Container(container) => &container.id,
         other => panic!("{other:?}"),
     }
 }
@@ -73,11 +74,11 @@ impl Machine {
 
     fn inventory(&self, capacity: usize) -> CgroupInventory {
         let unified = Cgroupfs::at(self.root.path().join("cgroup"));
-        CgroupInventory::new(ProcRoot::new(self.root.path().join("proc")), Some(unified), capacity)
+        CgroupInventory::new(ProcRoot::new(self.root.path().join("proc")), Some(unified), capacity, MINUTE)
     }
 
     fn inventory_without_v2(&self) -> CgroupInventory {
-        CgroupInventory::new(ProcRoot::new(self.root.path().join("proc")), None, 100)
+        CgroupInventory::new(ProcRoot::new(self.root.path().join("proc")), None, 100, MINUTE)
     }
 }
 
@@ -92,7 +93,7 @@ fn a_container_is_known_from_its_mkdir_record_on() {
 #[test]
 fn the_root_cgroup_is_the_hosts() {
     let mut inventory = Machine::new().inventory(100);
-    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 9, 1)), Place::Host);
+    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 9, 1)), Where::Host);
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn a_removed_cgroup_keeps_its_name_for_a_minute() {
     inventory.made(&cgroup(41, docker(5)), 60 * SECOND);
     assert_eq!(name_of(&inventory.place(&origin(Some(40), 9, 60 * SECOND))), id(4));
     inventory.made(&cgroup(42, docker(6)), 61 * SECOND);
-    assert_eq!(inventory.place(&origin(Some(40), 9, 61 * SECOND)), Place::Unknown(reason::CGROUP_GONE));
+    assert_eq!(inventory.place(&origin(Some(40), 9, 61 * SECOND)), Where::Unknown(reason::CGROUP_GONE));
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn mkdir_and_rmdir_may_come_in_the_wrong_order() {
 #[test]
 fn a_record_before_its_cgroups_mkdir_does_not_spoil_the_name() {
     let mut inventory = Machine::new().inventory(100);
-    assert_eq!(inventory.place(&origin(Some(40), 9, 2)), Place::Unknown(reason::CGROUP_GONE));
+    assert_eq!(inventory.place(&origin(Some(40), 9, 2)), Where::Unknown(reason::CGROUP_GONE));
     inventory.made(&cgroup(40, docker(4)), 1);
     assert_eq!(name_of(&inventory.place(&origin(Some(40), 9, 3))), id(4));
     inventory.made(&cgroup(41, docker(5)), 100 * SECOND);
@@ -130,10 +131,12 @@ fn a_record_before_its_cgroups_mkdir_does_not_spoil_the_name() {
 fn cgroups_that_exist_at_start_are_walked() {
     let machine = Machine::new();
     let (a, b) = (machine.cgroup(&docker(1)), machine.cgroup(b"/system.slice/sshd.service"));
+    // Asked where containers of this very machine stand in v1 hierarchies alone.
+    machine.process(9, 5, "0::/system.slice/sshd.service\n");
     let mut inventory = machine.inventory(100);
     inventory.scan();
     assert_eq!(name_of(&inventory.place(&origin(Some(a), 9, 1))), id(1));
-    assert_eq!(inventory.place(&origin(Some(b), 9, 1)), Place::Host);
+    assert_eq!(inventory.place(&origin(Some(b), 9, 1)), Where::Host);
     assert_eq!(inventory.counts().misses, 0);
 }
 
@@ -164,7 +167,7 @@ fn a_cgroup_that_is_gone_costs_one_search() {
     let machine = Machine::new();
     let mut inventory = machine.inventory(100);
     for at in 0..1000 {
-        assert_eq!(inventory.place(&origin(Some(77), 9, at)), Place::Unknown(reason::CGROUP_GONE));
+        assert_eq!(inventory.place(&origin(Some(77), 9, at)), Where::Unknown(reason::CGROUP_GONE));
     }
     assert_eq!(inventory.counts().misses, 1);
 }
@@ -174,8 +177,8 @@ fn searches_are_limited_in_each_second_and_the_rest_says_why() {
     let mut inventory = Machine::new().inventory(100_000);
     let places: Vec<_> =
         (0..5000).map(|at| inventory.place(&origin(Some(1000 + at), 9, SECOND + at))).collect();
-    assert_eq!(places[0], Place::Unknown(reason::CGROUP_GONE));
-    assert!(places[1..].iter().all(|place| *place == Place::Unknown(reason::LOOKUPS_EXHAUSTED)));
+    assert_eq!(places[0], Where::Unknown(reason::CGROUP_GONE));
+    assert!(places[1..].iter().all(|place| *place == Where::Unknown(reason::LOOKUPS_EXHAUSTED)));
     assert_eq!((inventory.counts().misses, inventory.counts().refused), (5000, 4999));
 }
 
@@ -185,7 +188,7 @@ fn a_tier_without_cgroups_asks_the_process() {
     machine.process(9, 5, &format!("0::/docker/{}\n", id(1)));
     let mut inventory = machine.inventory(100);
     assert_eq!(name_of(&inventory.place(&origin(None, 9, 1))), id(1));
-    assert_eq!(inventory.place(&origin(None, 10, 1)), Place::Unknown(reason::PROCESS_GONE));
+    assert_eq!(inventory.place(&origin(None, 10, 1)), Where::Unknown(reason::PROCESS_GONE));
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn a_pid_that_is_used_again_does_not_lend_its_cgroup() {
     let machine = Machine::new();
     machine.process(9, 600, &format!("0::/docker/{}\n", id(1)));
     let mut inventory = machine.inventory(100);
-    assert_eq!(inventory.place(&origin(None, 9, 1)), Place::Unknown(reason::PROCESS_GONE));
+    assert_eq!(inventory.place(&origin(None, 9, 1)), Where::Unknown(reason::PROCESS_GONE));
 }
 
 #[test]
@@ -203,13 +206,13 @@ fn a_container_in_v1_hierarchies_alone_is_not_the_host() {
     machine.process(10, 5, "4:pids:/system.slice/sshd.service\n0::/system.slice/sshd.service\n");
     let mut inventory = machine.inventory(100);
     inventory.made(&cgroup(40, "/system.slice/docker.service"), 0);
-    assert_eq!(inventory.place(&origin(Some(40), 9, 1)), Place::Host, "no container in v1 was seen yet");
+    assert_eq!(inventory.place(&origin(Some(40), 9, 1)), Where::Host, "no container in v1 was seen yet");
     inventory.made(&Cgroup { hierarchy: 4, ..cgroup(800, docker(1)) }, 2);
     assert_eq!(name_of(&inventory.place(&origin(Some(40), 9, 3))), id(1));
-    assert_eq!(inventory.place(&origin(Some(40), 10, 3)), Place::Host);
-    assert_eq!(inventory.place(&origin(Some(40), 11, 3)), Place::Unknown(reason::PROCESS_GONE));
+    assert_eq!(inventory.place(&origin(Some(40), 10, 3)), Where::Host);
+    assert_eq!(inventory.place(&origin(Some(40), 11, 3)), Where::Unknown(reason::PROCESS_GONE));
     inventory.removed(&Cgroup { hierarchy: 4, ..cgroup(800, docker(1)) }, 4);
-    assert_eq!(inventory.place(&origin(Some(40), 11, 5)), Place::Host);
+    assert_eq!(inventory.place(&origin(Some(40), 11, 5)), Where::Host);
 }
 
 #[test]
@@ -217,12 +220,12 @@ fn a_container_in_v1_and_v2_costs_the_host_nothing() {
     let mut inventory = Machine::new().inventory(100);
     inventory.made(&Cgroup { hierarchy: 4, ..cgroup(800, docker(1)) }, 1);
     inventory.made(&cgroup(40, docker(1)), 2);
-    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 11, 3)), Place::Host);
+    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 11, 3)), Where::Host);
     let machine = Machine::new();
     machine.cgroup(&docker(2));
     let mut inventory = machine.inventory(100);
     inventory.made(&Cgroup { hierarchy: 4, ..cgroup(800, docker(2)) }, 1);
-    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 11, 3)), Place::Host);
+    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 11, 3)), Where::Host);
 }
 
 #[test]
@@ -233,9 +236,9 @@ fn a_machine_without_v2_goes_by_the_processes_own_lines() {
     machine.process(11, 5, "4:pids:/\n3:cpu:/batch\n");
     let mut inventory = machine.inventory_without_v2();
     assert_eq!(name_of(&inventory.place(&origin(Some(ROOT_ID), 9, 1))), id(1));
-    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 10, 1)), Place::Host);
-    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 11, 1)), Place::Unknown(reason::FORM_UNKNOWN));
-    assert_eq!(inventory.place(&origin(Some(77), 12, 1)), Place::Unknown(reason::NO_CGROUP2));
+    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 10, 1)), Where::Host);
+    assert_eq!(inventory.place(&origin(Some(ROOT_ID), 11, 1)), Where::Unknown(reason::FORM_UNKNOWN));
+    assert_eq!(inventory.place(&origin(Some(77), 12, 1)), Where::Unknown(reason::NO_CGROUP2));
 }
 
 #[test]
@@ -280,7 +283,7 @@ fn a_real_cgroup_of_this_machine_is_walked_with_its_id() {
         return eprintln!("skipped: cannot make a cgroup: {error}");
     }
     let known = unified.id(path.as_bytes());
-    let mut inventory = CgroupInventory::new(ProcRoot::default(), Some(unified.clone()), 1000);
+    let mut inventory = CgroupInventory::new(ProcRoot::default(), Some(unified.clone()), 1000, MINUTE);
     inventory.scan();
     fs::remove_dir(&directory).unwrap();
     fs::remove_dir(unified.root().join(&parent[1..])).unwrap();

@@ -15,13 +15,13 @@ fn fill(form: &str) -> String {
         .fold(form.to_owned(), |text, (key, value)| text.replace(key, value))
 }
 
-fn of(form: &str) -> Place {
+fn of(form: &str) -> Where {
     place(fill(form).as_bytes())
 }
 
 fn container(form: &str) -> Arc<ContainerId> {
     match of(form) {
-        Place::Container(container) => container,
+        Where::Container(container) => container,
         other => panic!("{form}: {other:?}"),
     }
 }
@@ -151,7 +151,7 @@ fn host_cgroups_and_monitors_are_the_hosts() {
         "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt",
         "/kubepods.slice/kubepods-pod{u}.slice/crio-conmon-{A}.scope",
     ] {
-        assert_eq!(of(form), Place::Host, "{form}");
+        assert_eq!(of(form), Where::Host, "{form}");
     }
 }
 
@@ -178,7 +178,7 @@ fn near_misses_are_unknown_and_never_the_host_or_another_container() {
         (format!("/../../docker/{A}"), reason::OUTSIDE_NAMESPACE),
         (format!("/x-{A}"), reason::FORM_UNKNOWN),
     ] {
-        assert_eq!(place(form.as_bytes()), Place::Unknown(reason), "{form}");
+        assert_eq!(place(form.as_bytes()), Where::Unknown(reason), "{form}");
     }
 }
 
@@ -192,7 +192,7 @@ fn a_pods_uid_counts_only_below_kubepods() {
 #[test]
 fn a_path_that_is_not_utf8_still_names_its_container() {
     let path = [b"/\xff\xfe.slice/docker-", A.as_bytes(), b".scope/\xff"].concat();
-    let Place::Container(found) = place(&path) else { panic!("not a container") };
+    let Where::Container(found) = place(&path) else { panic!("not a container") };
     assert_eq!(found.id, A);
 }
 
@@ -218,7 +218,7 @@ proptest! {
     ) {
         for own in ["/docker/{A}", "/system.slice/docker-{A}.scope", "/kubepods/burstable/pod{U}/{A}"] {
             let own = container(own);
-            let Place::Container(found) = place(format!("{}/{}", own.cgroup, parts.join("/")).as_bytes()) else {
+            let Where::Container(found) = place(format!("{}/{}", own.cgroup, parts.join("/")).as_bytes()) else {
                 return Err(TestCaseError::fail("not a container"));
             };
             prop_assert_eq!(&found.id, &own.id);
@@ -229,7 +229,7 @@ proptest! {
 
     #[test]
     fn an_identity_is_always_64_lower_case_hex_digits(path in "(/(docker|kubepods|[0-9a-fA-F]{62,66}|libpod-[0-9a-f]{63,65}(.scope)?)){1,5}") {
-        if let Place::Container(found) = place(path.as_bytes()) {
+        if let Where::Container(found) = place(path.as_bytes()) {
             prop_assert_eq!(found.id.len(), 64);
             prop_assert!(found.id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
         }

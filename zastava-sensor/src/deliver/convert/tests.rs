@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prost_types::Timestamp;
 use zastava_common::{
@@ -10,7 +10,8 @@ use super::*;
 use crate::{
     kernel::record::{Exit, FileChange, KernelPath, Listen, Sequence},
     observation::{
-        AncestorName, Artifact, ContainerId, Content, Digest, FileOrigin, Known, Loss, Place, Strength,
+        AncestorName, Artifact, Container, ContainerId, Content, Digest, FileOrigin, Known, Loss, Place,
+        Strength,
     },
 };
 
@@ -54,6 +55,7 @@ fn process() -> Process {
         }]
         .into(),
         existing: false,
+        entered: OnceLock::new(),
     }
 }
 
@@ -91,6 +93,10 @@ fn container() -> ContainerId {
     }
 }
 
+fn unnamed(id: ContainerId) -> Place {
+    Place::Container(Container { id: Arc::new(id), names: Known::Not("container runtime not asked") })
+}
+
 fn seen(container: Place, fact: Fact) -> Observation {
     Observation { origin: origin(), process: Some(Arc::new(process())), container, fact }
 }
@@ -101,7 +107,7 @@ fn exec() -> Fact {
 
 #[test]
 fn an_exec_becomes_the_advisorys_envelope_and_ours() {
-    let place = Place::Container(Arc::new(container()));
+    let place = unnamed(container());
     let mut event = converter(false).convert(seen(place, exec()));
     assert_eq!(event.event_id.len(), 36);
     event.event_id.clear();
@@ -192,7 +198,7 @@ fn what_runs_on_the_host_says_so_and_what_is_nowhere_says_why() {
 
 #[test]
 fn a_container_without_a_known_engine_has_its_bare_id() {
-    let place = Place::Container(Arc::new(ContainerId { runtime: None, pod_uid: None, ..container() }));
+    let place = unnamed(ContainerId { runtime: None, pod_uid: None, ..container() });
     let event = converter(false).convert(seen(place, exec()));
     let workload = event.workload.unwrap();
     assert_eq!((event.runtime, workload.container_id), (None, "c".repeat(64)));
@@ -356,3 +362,5 @@ fn a_loss_says_how_many_of_what_where_and_when() {
     let reason = loss(None).cgroup_id_reason;
     assert_eq!(reason, "the kernel counts this loss without its cgroup");
 }
+
+mod life;

@@ -1,5 +1,7 @@
 //! Text without the formatting machinery, which costs several times the work itself.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -23,6 +25,11 @@ pub(super) fn push_decimal(text: &mut String, number: u32) {
         push_decimal(text, number / 10);
     }
     text.push(char::from(HEX[(number % 10) as usize]));
+}
+
+/// Lossy UTF-8.
+pub(super) fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// No reason is an absent field.

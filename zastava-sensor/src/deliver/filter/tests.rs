@@ -72,6 +72,21 @@ fn a_container_is_known_by_name_id_and_beginning_of_its_id() {
 }
 
 #[test]
+fn a_container_of_a_pod_is_known_by_both_their_names() {
+    let mut event = in_container(Kind::ProcessExec, "/a");
+    let workload = event.workload.as_mut().unwrap();
+    (workload.namespace, workload.pod) = ("shop".to_owned(), "web-7c9f".to_owned());
+    for yes in ["api", "web-7c9f/api", "shop/web-7c9f/api"] {
+        assert!(filter(&[], &[yes], &[]).matches(&event), "{yes}");
+    }
+    for no in
+        ["web/api", "web-7c9f/ap", "web-7c9f", "shop/api", "/web-7c9f/api", "/api", "other/web-7c9f/api"]
+    {
+        assert!(!filter(&[], &[no], &[]).matches(&event), "{no}");
+    }
+}
+
+#[test]
 fn a_path_prefix_ends_at_a_component() {
     for (prefix, path, matches) in [
         ("/usr/lib", "/usr/lib/x.so", true),

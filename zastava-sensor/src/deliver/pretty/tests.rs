@@ -67,15 +67,62 @@ fn each_kind_has_a_line() {
         Pretty { colour: false }.line(event, &mut out);
     }
     insta::assert_snapshot!(out, @"
-    TIME (UTC)   CONTAINER    PROCESS                  WHAT        BUILD-ID     SHA-256      PATH
-    13:02:03.045 9f86d081884c python3[4321]            exec        9f3a1cd4c0b7 9f86d081884c /usr/bin/python3.13
-    13:02:03.045 9f86d081884c python3[4321]            running     9f3a1cd4c0b7 9f86d081884c /usr/bin/dash runs /entrypoint.sh 9f86d081884c
-    13:02:03.045 9f86d081884c python3[4321]            exit        -            -            /usr/bin/python3.13 code 3 after 1.234s
-    13:02:03.045 9f86d081884c python3[4321]            exit        -            -            /usr/bin/python3.13 signal 11 (core dumped)
-    13:02:03.045 9f86d081884c python3[4321]            lib         9f3a1cd4c0b7 9f86d081884c /usr/lib/libssl.so.3
-    13:02:03.045 9f86d081884c python3[4321]            file chmod  9f3a1cd4c0b7 9f86d081884c /tmp/x
-    13:02:03.045 9f86d081884c python3[4321]            listen      -            -            [::]:443/tcp /usr/bin/python3.13
-    13:02:03.045 9f86d081884c -                        loss        -            -            12 exec lost in cgroup 77
+    TIME (UTC)   CONTAINER                PROCESS                  WHAT        BUILD-ID     SHA-256      PATH
+    13:02:03.045 9f86d081884c             python3[4321]            exec        9f3a1cd4c0b7 9f86d081884c /usr/bin/python3.13
+    13:02:03.045 9f86d081884c             python3[4321]            running     9f3a1cd4c0b7 9f86d081884c /usr/bin/dash runs /entrypoint.sh 9f86d081884c
+    13:02:03.045 9f86d081884c             python3[4321]            exit        -            -            /usr/bin/python3.13 code 3 after 1.234s
+    13:02:03.045 9f86d081884c             python3[4321]            exit        -            -            /usr/bin/python3.13 signal 11 (core dumped)
+    13:02:03.045 9f86d081884c             python3[4321]            lib         9f3a1cd4c0b7 9f86d081884c /usr/lib/libssl.so.3
+    13:02:03.045 9f86d081884c             python3[4321]            file chmod  9f3a1cd4c0b7 9f86d081884c /tmp/x
+    13:02:03.045 9f86d081884c             python3[4321]            listen      -            -            [::]:443/tcp /usr/bin/python3.13
+    13:02:03.045 9f86d081884c             -                        loss        -            -            12 exec lost in cgroup 77
+    ");
+}
+
+#[test]
+fn containers_have_their_names_and_their_beginnings_and_ends_a_line() {
+    let named = |pod: &str, container: &str, event: Event| {
+        let workload = Workload {
+            pod: pod.to_owned(),
+            container: container.to_owned(),
+            image_ref: format!("lab.local/web:1@sha256:{SHA}"),
+            ..event.workload.unwrap()
+        };
+        Event { workload: Some(workload), ..event }
+    };
+    let mut start = event(Kind::ContainerStart);
+    start.file = Some(file("/usr/bin/python3.13"));
+    start.loaded_libs = vec![file("/lib/a.so"), file("/lib/b.so")];
+    start.loaded_libs_left_out = 1;
+    start.process.as_mut().unwrap().entrypoint = vec!["/entrypoint.sh".to_owned(), "a\nb".to_owned()];
+    let mut existing = event(Kind::ContainerStart);
+    existing.set_observed(Observed::Existing);
+    existing.workload.as_mut().unwrap().names_reason = "no container runtime answers".to_owned();
+    let exit = Exit { signal: Some(9), duration_ns: Some(50_000_000), oom: Some(true), ..Exit::default() };
+    let losses = [("exec", 0), ("mapping", 2)].map(|(kind, count)| Loss {
+        kind: kind.to_owned(),
+        count: Some(count),
+        cgroup_id: Some(7),
+        ..Loss::default()
+    });
+    let stop = Event { exit: Some(exit), losses: losses.to_vec(), ..event(Kind::ContainerStop) };
+    let exec = Event { file: Some(file("/usr/bin/id")), ..event(Kind::ProcessExec) };
+    let mut out = String::new();
+    for event in [
+        named("", "web", start),
+        existing,
+        named("", "web", stop),
+        named("web-7c9f", "nginx", exec.clone()),
+        named("a-deployment-with-a-name-7c9fbbd8b7-ktd84", "nginx", exec),
+    ] {
+        Pretty { colour: false }.line(&event, &mut out);
+    }
+    insta::assert_snapshot!(out, @r"
+    13:02:03.045 web                      python3[4321]            start       9f3a1cd4c0b7 9f86d081884c lab.local/web:1@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 runs /usr/bin/python3.13 as /entrypoint.sh a\nb with 3 libraries
+    13:02:03.045 9f86d081884c             python3[4321]            was started -            -            ? runs /usr/bin/python3.13 with 0 libraries (names: no container runtime answers)
+    13:02:03.045 web                      python3[4321]            stop        -            -            lab.local/web:1@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 signal 9 after 0.050s (out of memory), 2 mapping lost in cgroup 7
+    13:02:03.045 web-7c9f/nginx           python3[4321]            exec        9f3a1cd4c0b7 9f86d081884c /usr/bin/id
+    13:02:03.045 ~-7c9fbbd8b7-ktd84/nginx python3[4321]            exec        9f3a1cd4c0b7 9f86d081884c /usr/bin/id
     ");
 }
 
@@ -98,7 +145,7 @@ fn what_is_missing_has_its_reason() {
         when: None,
         ..event(Kind::LibraryLoad)
     };
-    insta::assert_snapshot!(plain(&unnamed), @"-            ?            ?[7]                     lib         -            -            .../cut/off/libx.so (build-id, sha256: file gone; container: cgroup gone; process: not seen to start)");
+    insta::assert_snapshot!(plain(&unnamed), @"-            ?                        ?[7]                     lib         -            -            .../cut/off/libx.so (build-id, sha256: file gone; container: cgroup gone; process: not seen to start)");
     let host = Event {
         workload: Some(Workload { platform: "host".to_owned(), ..Workload::default() }),
         file: Some(File {
@@ -110,7 +157,7 @@ fn what_is_missing_has_its_reason() {
         }),
         ..event(Kind::ProcessExec)
     };
-    insta::assert_snapshot!(plain(&host), @"13:02:03.045 host         python3[4321]            exec        -            9f86d081884c /memfd:x (deleted) (no name any more) (build-id: not ELF; sha256: by path alone)");
+    insta::assert_snapshot!(plain(&host), @"13:02:03.045 host                     python3[4321]            exec        -            9f86d081884c /memfd:x (deleted) (no name any more) (build-id: not ELF; sha256: by path alone)");
 }
 
 #[test]
@@ -133,7 +180,7 @@ fn hostile_text_stays_text_and_on_its_line() {
     assert_eq!(line.matches('\n').count(), 1);
     assert!(!line.trim_end().chars().any(|char| char.is_control() || char == '\u{202e}'));
     assert!(line.len() < 3000);
-    insta::assert_snapshot!(line.chars().take(300).collect::<String>(), @r"13:02:03.045 \x1b[2J\x1b]0;x\x07\r\n \x1b[2J\x1b]0;x\x07\r\nho~[4321] exec        \x1b[2J\x1b]0;x\x07\r\n 9f86d081884c \x1b[2J\x1b]0;x\x07\r\nhost fake[1] exec\u{202e} runs \x1b[2J\x1b]0;x\x07\r\nhost fake[1] exec\u{202e} \x1b[2J\x1b]0;x\x07\r\n : \x1b[2J\x1b]0;x\x07\r\nhost fake[1] exec\u{202e} xxx");
+    insta::assert_snapshot!(line.chars().take(300).collect::<String>(), @r"13:02:03.045 \x1b[2J\x1b]0;x\x07\r\n  \x1b[2J\x1b]0;x\x07\r\nho~[4321] exec        \x1b[2J\x1b]0;x\x07\r\n 9f86d081884c \x1b[2J\x1b]0;x\x07\r\nhost fake[1] exec\u{202e} runs \x1b[2J\x1b]0;x\x07\r\nhost fake[1] exec\u{202e} \x1b[2J\x1b]0;x\x07\r\n : \x1b[2J\x1b]0;x\x07\r\nhost fake[1] exec\u{202e} xx");
 }
 
 #[test]

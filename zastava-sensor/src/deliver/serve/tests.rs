@@ -21,7 +21,7 @@ fn start(queue: usize, max: usize) -> Serving {
     let hub = Arc::new(Hub::new(queue, max));
     let stop = CancellationToken::new();
     let socket = Socket::bind(&path).unwrap();
-    let task = tokio::spawn(serve(socket, Arc::clone(&hub), stop.clone()));
+    let task = tokio::spawn(serve(socket, Arc::clone(&hub), mpsc::channel(1).0, stop.clone()));
     Serving { hub, stop, task, path, _root: root }
 }
 

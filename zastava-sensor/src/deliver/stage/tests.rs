@@ -104,7 +104,10 @@ fn without_writer_and_watchers_everything_is_counted() {
     });
     let summary = summary.unwrap();
     let counts: Vec<_> = summary.counts().collect();
-    assert_eq!(counts, [("exec", 0), ("exit", 2), ("lib", 0), ("file", 0), ("listen", 1)]);
+    assert_eq!(
+        counts,
+        [("exec", 0), ("exit", 2), ("lib", 0), ("file", 0), ("listen", 1), ("start", 0), ("stop", 0)]
+    );
     assert_eq!(summary.ledger().total(), 6);
     let metrics = metrics.render();
     for line in [

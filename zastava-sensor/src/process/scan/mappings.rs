@@ -1,6 +1,8 @@
 //! Files that a running process has mapped executable.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +52,20 @@ impl MappedFiles {
             }
         }
         mappings
+    }
+
+    /// Executable mappings of files, each file once, of those that `known` does not know by their paths.
+    pub(super) fn sample(
+        &mut self,
+        proc: &ProcRoot,
+        tgid: u32,
+        known: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Vec<Mapping>> {
+        let bytes = proc.read(tgid, "maps", maps::LIMIT)?;
+        let mut files = HashSet::new();
+        let lines = maps::files(&bytes).filter(|line| line.executable && !known(line.path));
+        let lines = lines.filter(|line| files.insert((line.major, line.minor, line.ino)));
+        Ok(lines.map(|line| self.mapping(proc, tgid, &line)).collect())
     }
 
     fn mapping(&mut self, proc: &ProcRoot, tgid: u32, line: &maps::Line<'_>) -> Mapping {
