@@ -5,8 +5,10 @@ mod exposition;
 mod ledger;
 mod readiness;
 mod server;
+mod service;
 
 pub use exposition::{Exposition, MetricsError};
 pub use ledger::Ledger;
 pub use readiness::{Readiness, Report, Step};
 pub use server::{HealthServer, ServerError};
+pub use service::{Pulse, attend};

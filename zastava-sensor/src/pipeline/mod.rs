@@ -51,7 +51,7 @@ use crate::{
         BootClock, Converter, Deliver, Hub, OutputError, ServeError, Socket, SocketError, Summary, serve,
     },
     file::{FileStage, Limits},
-    health::{Exposition, HealthServer, MetricsError, Readiness, ServerError, Step},
+    health::{Exposition, HealthServer, MetricsError, Pulse, Readiness, ServerError, Step, attend},
     kernel::{
         load::Sizes,
         source::{KernelConfig, KernelError, Source},
@@ -144,12 +144,14 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
 
     let (output, observed) = mpsc::channel(BATCHES);
     let (asking, questions) = mpsc::channel(QUESTIONS);
+    let pulse = Pulse::default();
     let stages = Stages {
         observer: observer(options, &kernel, tier),
         input,
         runtimes: heard,
         questions,
         output,
+        pulse: pulse.clone(),
     };
     let (flush, told) = (kernel.flush, readiness.clone());
     // A runtime of its own, for its channels and times: the stages block it while they read files.
@@ -164,6 +166,8 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
 
     let serving = tokio::spawn(serve(socket, hub, asking, stop.clone()));
     let pages = tokio::spawn(health.run(stop.clone()));
+    let ending = CancellationToken::new();
+    let service = tokio::spawn(attend(readiness.clone(), pulse, ending.clone()));
     readiness.reached(Step::Serving);
 
     let stop_reader = reader.stopper();
@@ -172,6 +176,7 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
         over = &mut over => over.ok(),
         () = end(options.limit) => {
             readiness.stopping();
+            ending.cancel();
             stop_reader();
             match time::timeout(DRAIN, &mut over).await {
                 Ok(over) => over.ok(),
@@ -179,6 +184,7 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
             }
         }
     };
+    ending.cancel();
     stop_reader();
     reader.join();
     if stages.join().is_err() {
@@ -192,6 +198,8 @@ async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {
         tracing::warn!(%error, "watchers were not served to the end");
     }
     pages.abort();
+    // It had only to say that the end began.
+    let _ = service.await;
     let (summary, written) = over.ok_or(PipelineError::Drain)?;
     match written {
         // A reader that has read enough is no failure.

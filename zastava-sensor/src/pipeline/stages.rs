@@ -16,7 +16,7 @@ use crate::{
         Now, Question,
         runtime::{Asker, News},
     },
-    health::{Readiness, Step},
+    health::{Pulse, Readiness, Step},
     kernel::{
         source::{Batch, KernelCounters},
         sys::{clock::boot_ns, memory::give_back},
@@ -57,6 +57,8 @@ pub(super) struct Stages {
     /// Who asks what runs.
     pub(super) questions: mpsc::Receiver<Question>,
     pub(super) output: mpsc::Sender<Vec<Observation>>,
+    /// Beats with each turn.
+    pub(super) pulse: Pulse,
 }
 
 /// The runtimes' word, and the way to ask for it.
@@ -107,6 +109,7 @@ impl Stages {
                 Woken::Due => {}
             }
             self.hand_on().await?;
+            self.pulse.beat();
         }
         self.observer.containers.close(boot_ns());
         self.hand_on().await
