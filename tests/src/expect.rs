@@ -4,7 +4,11 @@ use std::{fmt::Debug, os::unix::ffi::OsStrExt as _, path::Path};
 
 use zastava_common::{
     abi::Tier,
-    event::v1::{self, Event, File, event::Kind, file},
+    event::v1::{
+        self, Event, File,
+        event::{self, Kind},
+        file,
+    },
 };
 
 use crate::{fixture::Fixture, sight::Sight};
@@ -53,6 +57,31 @@ impl Expected {
     pub fn exit(tier: Tier, program: &Path) -> Self {
         let path = lossy(program);
         Self::new(tier, Kind::ProcessExit, &path.clone(), move |event| process(event).exe == path)
+    }
+
+    /// A container began with this program, and its runtime, if there is one, has no name for it. Where the tier is blind to
+    /// cgroups it may not be told.
+    pub fn started(tier: Tier, program: &Fixture) -> Self {
+        let path = lossy(&program.path);
+        let this =
+            Self::new(tier, Kind::ContainerStart, &path.clone(), move |event| file_of(event).path == path)
+                .check("observed", event::Observed::Live, |event| event.observed())
+                .that("the names are missing, and it says why", |event| {
+                    let workload = event.workload.clone().unwrap_or_default();
+                    workload.container.is_empty() && !workload.names_reason.is_empty()
+                });
+        Self { optional: !Sight::Cgroup.sees(tier), ..this }
+    }
+
+    /// A container ended with the process that runs this program, and nothing of it was lost.
+    pub fn stopped(tier: Tier, program: &Path) -> Self {
+        let path = lossy(program);
+        let this =
+            Self::new(tier, Kind::ContainerStop, &path.clone(), move |event| process(event).exe == path)
+                .that("losses of each kind, and none lost", |event| {
+                    event.losses.len() == 5 && event.losses.iter().all(|loss| loss.count == Some(0))
+                });
+        Self { optional: !Sight::Cgroup.sees(tier), ..this }
     }
 
     /// A file was mapped executable.

@@ -62,6 +62,8 @@ pub(super) fn forms(stage: &Stage) -> Result<Vec<Expected>, Stop> {
         };
         expected.push(placed(stage, Expected::exec(stage.tier, &program), place));
         expected.push(Expected::exit(stage.tier, &program.path).with_code(0));
+        expected.push(Expected::started(stage.tier, &program));
+        expected.push(Expected::stopped(stage.tier, &program.path).with_code(0));
     }
     Ok(expected)
 }
