@@ -25,6 +25,8 @@ const END: &str = "<!-- End of what `cargo xtask bench` wrote. -->\n";
 
 /// Seconds. Instructions are counted at a fraction of the machine's speed.
 const TIMEOUT: u64 = 3600;
+/// MiB, as the title of the table says.
+const MEMORY: u32 = 1024;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -74,7 +76,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn machine(quick: bool) -> Result<String> {
-    let how = vm::How { icount: true, release: true, with: vec![REFERENCE.into()], timeout: TIMEOUT };
+    let how = vm::How {
+        icount: true,
+        release: true,
+        with: vec![REFERENCE.into()],
+        timeout: TIMEOUT,
+        memory: MEMORY,
+    };
     let mut command: Vec<OsString> = vec![PROGRAM.into(), "machine".into()];
     command.extend(quick.then(|| "--quick".into()));
     let mut tables = String::new();
@@ -94,7 +102,7 @@ fn machine(quick: bool) -> Result<String> {
 
 /// On this machine.
 fn here(title: &str, place: &str, quick: bool) -> Result<String> {
-    let program = vm::released()?.join(PROGRAM);
+    let program = vm::built(true)?.join(PROGRAM);
     let prefix = packages::as_root().with_context(|| format!("run {} as root", program.display()))?;
     let mut words = prefix.into_iter().map(OsString::from).chain([program.into_os_string()]);
     let mut command = Command::new(words.next().unwrap_or_default());

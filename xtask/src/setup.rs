@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use self::{compiler::Compiler, packages::Package};
 use crate::{
-    places, step,
+    places, runtimes, step,
     vm::kernels::{self, Series},
 };
 
@@ -44,6 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if *only != Some(Purpose::Build) {
         test(&Series::ALL)?;
+        containers()?;
         println!("test: all in place");
     }
     Ok(())
@@ -115,6 +116,27 @@ pub(crate) fn test(kernels: &[Series]) -> Result<()> {
         packages::install(&missing)?;
     }
     kernels::fetch(&absent)
+}
+
+/// Makes sure that the tests find the container runtimes that they start.
+pub(crate) fn containers() -> Result<()> {
+    let missing = packages::missing(vec![
+        Package::new("podman", "one of the runtimes that the tests start"),
+        Package::new("libdevmapper1.02.1", "dockerd is linked to it"),
+    ]);
+    let absent = runtimes::missing()?;
+    if missing.is_empty() && absent.is_empty() {
+        return Ok(());
+    }
+    announce("to run the tests with containers", &missing);
+    let place = runtimes::directory()?;
+    for runtimes::Deb { directory, .. } in &absent {
+        println!("  {directory} (into {}, not into the system)", place.display());
+    }
+    if !missing.is_empty() {
+        packages::install(&missing)?;
+    }
+    runtimes::fetch(&absent)
 }
 
 /// Makes sure that there is something to compare with.

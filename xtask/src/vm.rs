@@ -5,7 +5,6 @@ mod cpio;
 mod initramfs;
 pub(crate) mod kernels;
 mod machine;
-mod mirror;
 mod module;
 mod programs;
 
@@ -69,6 +68,9 @@ pub(crate) struct How {
     /// End a machine after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     pub(crate) timeout: u64,
+    /// The machine's memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) memory: u32,
 }
 
 /// What became of one kernel.
@@ -91,11 +93,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Builds the static programs that go into the machines, with optimisation; the directory they stand in.
-pub(crate) fn released() -> Result<PathBuf> {
+/// Builds the static programs that go into the machines, with optimisation if `release`; the directory they stand in.
+pub(crate) fn built(release: bool) -> Result<PathBuf> {
     programs::check_architecture()?;
     build_ebpf::build()?;
-    let programs = programs::build(true)?;
+    let programs = programs::build(release)?;
     let directory = programs.first().and_then(|program| program.path.parent());
     Ok(directory.context("the tests crate has no programs")?.to_owned())
 }
@@ -108,7 +110,7 @@ pub(crate) fn on_kernels(
     command: &[OsString],
     mut watch: impl FnMut(Series, &str),
 ) -> Result<Vec<Outcome>> {
-    let How { icount, release, with, timeout } = how;
+    let How { icount, release, with, timeout, memory } = how;
     programs::check_architecture()?;
     setup::test(wanted)?;
     build_ebpf::build()?;
@@ -128,7 +130,8 @@ pub(crate) fn on_kernels(
             initramfs::size(&image)
         );
         let begun = Instant::now();
-        let verdict = machine::boot(&kernel, &image, clock, Duration::from_secs(*timeout), |line| {
+        let size = machine::Size { clock, memory: *memory };
+        let verdict = machine::boot(&kernel, &image, size, Duration::from_secs(*timeout), |line| {
             println!("[{series}] {line}");
             watch(*series, line);
         });

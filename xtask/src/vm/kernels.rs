@@ -9,17 +9,24 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use super::{
-    mirror::{Available, Mirror},
-    module,
+use super::module;
+use crate::{
+    mirror::{Available, Mirror, Suites},
+    places,
 };
-use crate::places;
 
 /// Modules that the tests need and that are not built into every kernel.
 const MODULES: [&str; 1] = ["overlay"];
 
 /// The package that always depends on the newest kernel of a release.
 const PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// The release that had a kernel first, and the backports of later ones.
+const SUITES: Suites = Suites {
+    what: "kernels",
+    main: &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports"],
+    security: &["bullseye-security", "bookworm-security", "trixie-security"],
+};
 
 /// A line of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,7 +107,7 @@ pub(crate) fn fetch(wanted: &[Series]) -> Result<()> {
     if wanted.is_empty() {
         return Ok(());
     }
-    let mirror = Mirror::open(places::cache()?.join("apt"))?;
+    let mirror = Mirror::open(places::cache()?.join("apt"), SUITES)?;
     let releases = mirror.versions(PACKAGE)?;
     for series in wanted {
         let newest = newest(*series, &releases)

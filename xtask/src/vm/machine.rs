@@ -33,15 +33,23 @@ pub(crate) enum Clock {
     Instructions,
 }
 
+/// What a machine has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) clock: Clock,
+    /// MiB.
+    pub(super) memory: u32,
+}
+
 /// Boots `kernel` with `initramfs` and waits for its verdict. Each line of the console goes to `show`.
 pub(super) fn boot(
     kernel: &Kernel,
     initramfs: &Path,
-    clock: Clock,
+    size: Size,
     timeout: Duration,
     mut show: impl FnMut(&str),
 ) -> Result<Verdict> {
-    let mut emulator = emulator(kernel, initramfs, clock);
+    let mut emulator = emulator(kernel, initramfs, size);
     let child = emulator.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
     let mut machine = Machine(child.with_context(|| format!("cannot start {}", step::line(&emulator)))?);
     let Some(pipe) = machine.0.stdout.take() else { bail!("the emulator has no console") };
@@ -79,7 +87,7 @@ impl Drop for Machine {
     }
 }
 
-fn emulator(kernel: &Kernel, initramfs: &Path, clock: Clock) -> Command {
+fn emulator(kernel: &Kernel, initramfs: &Path, Size { clock, memory }: Size) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     // Never kvm: on machines that are guests themselves it may open and then hang.
     match clock {
@@ -89,7 +97,7 @@ fn emulator(kernel: &Kernel, initramfs: &Path, clock: Clock) -> Command {
         }
     };
     command
-        .args(["-M", "q35", "-cpu", "max", "-m", "1024"])
+        .args(["-M", "q35", "-cpu", "max", "-m", &memory.to_string()])
         .args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"])
         .arg("-kernel")
         .arg(&kernel.image)

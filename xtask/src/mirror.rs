@@ -12,19 +12,29 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::step;
 
-/// Where kernels come from: the release that had them first, and the backports of later ones.
-const SUITES: [&str; 5] = ["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports"];
-const SECURITY_SUITES: [&str; 3] = ["bullseye-security", "bookworm-security", "trixie-security"];
+/// The releases by which this machine's own sources are known to be Debian's.
+const RELEASES: [&str; 3] = ["bullseye", "bookworm", "trixie"];
+const SECURITY_RELEASES: [&str; 3] = ["bullseye-security", "bookworm-security", "trixie-security"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Which of Debian's suites are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suites {
+    /// What is taken from them, for messages.
+    pub(crate) what: &'static str,
+    pub(crate) main: &'static [&'static str],
+    pub(crate) security: &'static [&'static str],
+}
+
 /// An apt state of our own, below a directory.
-pub(super) struct Mirror {
+pub(crate) struct Mirror {
     state: PathBuf,
 }
 
 impl Mirror {
-    /// Reads the package lists of every suite we take kernels from.
-    pub(super) fn open(state: PathBuf) -> Result<Self> {
+    /// Reads the package lists of these suites.
+    pub(crate) fn open(state: PathBuf, suites: Suites) -> Result<Self> {
+        let Suites { what, main: wanted, security: wanted_security } = suites;
         let sources = state.join("etc/sources.list.d");
         for directory in [&sources, &state.join("lists/partial"), &state.join("cache/archives/partial")] {
             fs::create_dir_all(directory)
@@ -32,25 +42,26 @@ impl Mirror {
         }
         fs::write(state.join("status"), "")?;
         let (main, security) = uris(&system_sources()).with_context(|| {
-            "no Debian mirror in /etc/apt/sources.list or /etc/apt/sources.list.d: kernels for the tests come from one"
+            format!(
+                "no Debian mirror in /etc/apt/sources.list or /etc/apt/sources.list.d: {what} for the tests come from one"
+            )
         })?;
-        let mut text = stanza(&main, &SUITES);
-        if let Some(security) = security {
-            text.push_str(&stanza(&security, &SECURITY_SUITES));
+        let mut text = stanza(&main, wanted);
+        if let Some(security) = security.filter(|_| !wanted_security.is_empty()) {
+            text.push_str(&stanza(&security, wanted_security));
         }
-        fs::write(sources.join("kernels.sources"), text)?;
+        fs::write(sources.join("debian.sources"), text)?;
         let mirror = Self { state };
         // A suite that has moved to the archive must not keep the others from being read.
-        if let Err(error) =
-            step::quiet("Reading Debian's package lists for kernels", mirror.apt("apt-get").arg("update"))
-        {
+        let reading = format!("Reading Debian's package lists for {what}");
+        if let Err(error) = step::quiet(&reading, mirror.apt("apt-get").arg("update")) {
             println!("some of Debian's suites cannot be read: {error:#}");
         }
         Ok(mirror)
     }
 
     /// Every version of a package that some suite has, with what it depends on.
-    pub(super) fn versions(&self, package: &str) -> Result<Vec<Available>> {
+    pub(crate) fn versions(&self, package: &str) -> Result<Vec<Available>> {
         let shown =
             self.apt("apt-cache").args(["show", package]).output().context("cannot start apt-cache")?;
         Ok(stanzas(&String::from_utf8_lossy(&shown.stdout))
@@ -60,7 +71,7 @@ impl Mirror {
     }
 
     /// Unpacks that version of a package into `to`.
-    pub(super) fn unpack(&self, package: &str, version: &str, to: &Path) -> Result<()> {
+    pub(crate) fn unpack(&self, package: &str, version: &str, to: &Path) -> Result<()> {
         let download = tempdir_in(to)?;
         let what = format!("Fetching {package}");
         let mut fetch = self.apt("apt-get");
@@ -95,10 +106,10 @@ impl Mirror {
 
 /// One version of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Available {
-    pub(super) package: String,
-    pub(super) version: String,
-    pub(super) depends: Vec<String>,
+pub(crate) struct Available {
+    pub(crate) package: String,
+    pub(crate) version: String,
+    pub(crate) depends: Vec<String>,
 }
 
 impl Available {
@@ -152,7 +163,7 @@ fn from_one_line(line: &str) -> Option<String> {
     Some(format!("Types: deb\nURIs: {uri}\nSuites: {suite}\n\n"))
 }
 
-/// The URIs of Debian's main and security archive among `sources`: those that offer a release we take kernels from.
+/// The URIs of Debian's main and security archive among `sources`: those that offer a release of it.
 fn uris(sources: &str) -> Option<(String, Option<String>)> {
     let of = |suites: &[&str]| {
         stanzas(sources).into_iter().find_map(|stanza| {
@@ -163,7 +174,7 @@ fn uris(sources: &str) -> Option<(String, Option<String>)> {
         })
     };
     // `main` only under its plain release names: a third party's archive may be named after backports.
-    Some((of(&["bullseye", "bookworm", "trixie"])?, of(&SECURITY_SUITES)))
+    Some((of(&RELEASES)?, of(&SECURITY_RELEASES)))
 }
 
 /// Paragraphs of `Key: value` lines; lines that continue a value are not needed here.
