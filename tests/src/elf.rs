@@ -18,6 +18,10 @@ pub enum Deed {
     Wait,
     /// Sends itself this signal.
     Die(u8),
+    /// Sleeps until a signal ends it.
+    Pause,
+    /// Sleeps for so many milliseconds, then ends with this code.
+    Sleep(u32, u8),
 }
 
 /// Bytes of a build-id.
@@ -149,6 +153,16 @@ fn code(deed: Deed) -> Vec<u8> {
             let read: [u8; 14] = [0x31, 0xc0, 0x31, 0xff, 0x48, 0x8d, 0x74, 0x24, 0xf8, 0xba, 1, 0, 0, 0];
             [&read, &SYSCALL[..], &exit(0)].concat()
         }
+        // mov eax, pause; syscall; jmp to the beginning
+        Deed::Pause => [&[0xb8, 34, 0, 0, 0], &SYSCALL[..], &[0xeb, 0xf7]].concat(),
+        // mov rax, nanoseconds; push rax; mov rax, seconds; push rax; mov rdi, rsp; xor esi, esi; mov eax, nanosleep;
+        // syscall
+        Deed::Sleep(milliseconds, code) => {
+            let push = |word: u64| [&[0x48, 0xb8], &word.to_le_bytes()[..], &[0x50]].concat();
+            let [seconds, rest] = [milliseconds / 1000, milliseconds % 1000].map(u64::from);
+            let sleep = [0x48, 0x89, 0xe7, 0x31, 0xf6, 0xb8, 35, 0, 0, 0];
+            [push(rest * 1_000_000), push(seconds), sleep.to_vec(), SYSCALL.to_vec(), exit(code)].concat()
+        }
         // mov eax, getpid; syscall; mov edi, eax; mov esi, signal; mov eax, kill; syscall
         Deed::Die(signal) => {
             let getpid = [0xb8, 39, 0, 0, 0];
@@ -172,6 +186,7 @@ mod tests {
         fs,
         os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
         process::{Command, Stdio},
+        time::{Duration, Instant},
     };
 
     use super::*;
@@ -194,6 +209,14 @@ mod tests {
         assert_eq!(waits.try_wait().unwrap(), None);
         drop(waits.stdin.take());
         assert!(waits.wait().unwrap().success());
+        write(&at("sleep"), &Program::new("sleep", Deed::Sleep(50, 9)));
+        let begun = Instant::now();
+        assert_eq!(Command::new(at("sleep")).status().unwrap().code(), Some(9));
+        assert!(begun.elapsed() >= Duration::from_millis(50));
+        write(&at("pause"), &Program::new("pause", Deed::Pause));
+        let mut pauses = Command::new(at("pause")).spawn().unwrap();
+        pauses.kill().unwrap();
+        assert_eq!(pauses.wait().unwrap().signal(), Some(9));
         // The interpreter runs in its stead.
         write(&at("ld"), &Program::shared("ld", Deed::Exit(3)));
         write(&at("dynamic"), &Program::dynamic("dynamic", Deed::Exit(7), &at("ld")));

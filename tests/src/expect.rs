@@ -29,7 +29,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn new(tier: Tier, kind: Kind, label: &str, is_it: impl Fn(&Event) -> bool + 'static) -> Self {
+    /// An event of this kind that `is_it`.
+    pub fn new(tier: Tier, kind: Kind, label: &str, is_it: impl Fn(&Event) -> bool + 'static) -> Self {
         let label = format!("{} {label}", kind.as_str_name());
         Self { label, kind, tier, optional: false, is_it: Box::new(is_it), checks: Vec::new() }
     }
@@ -279,6 +280,12 @@ pub fn process(event: &Event) -> v1::Process {
 /// The file, or an empty one.
 pub fn file_of(event: &Event) -> File {
     event.file.clone().unwrap_or_default()
+}
+
+/// The container's id without the name of its engine; empty where the event names no container.
+pub fn id_of(event: &Event) -> String {
+    let id = event.workload.as_ref().map(|workload| workload.container_id.clone()).unwrap_or_default();
+    id.split_once("://").map_or_else(|| id.clone(), |(_, id)| id.to_owned())
 }
 
 pub fn lossy(path: &Path) -> String {

@@ -18,19 +18,23 @@ pub struct Sums {
 impl Sums {
     /// Prints how one thing went, and counts it.
     pub fn tell(&mut self, tier: Tier, name: &str, outcome: Result<(), Stop>) {
-        let tier = tier.name();
+        self.tell_in(tier.name(), name, outcome);
+    }
+
+    /// The same for what does not belong to a tier.
+    pub fn tell_in(&mut self, place: &str, name: &str, outcome: Result<(), Stop>) {
         match outcome {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok      {tier:<10}  {name}");
+                println!("ok      {place:<10}  {name}");
             }
             Err(Stop::Unable(reason)) => {
                 self.skipped += 1;
-                println!("skip    {tier:<10}  {name}: {reason}");
+                println!("skip    {place:<10}  {name}: {reason}");
             }
             Err(Stop::Failed(error)) => {
                 self.failed += 1;
-                println!("FAILED  {tier:<10}  {name}: {error:#}");
+                println!("FAILED  {place:<10}  {name}: {error:#}");
             }
         }
     }

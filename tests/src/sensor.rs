@@ -38,6 +38,8 @@ pub struct Wish {
     pub tier: Tier,
     /// Lines below `zastava.sensor` of the configuration.
     pub settings: Vec<&'static str>,
+    /// Lines below `zastava.runtime` of the configuration.
+    pub runtime: Vec<String>,
     /// Another sensor's socket, to come into its way.
     pub socket: Option<PathBuf>,
     /// User and group, without any capability.
@@ -46,7 +48,7 @@ pub struct Wish {
 
 impl Wish {
     pub fn tier(tier: Tier) -> Self {
-        Self { tier, settings: Vec::new(), socket: None, user: None }
+        Self { tier, settings: Vec::new(), runtime: Vec::new(), socket: None, user: None }
     }
 
     pub fn setting(mut self, line: &'static str) -> Self {
@@ -190,7 +192,11 @@ fn command(wish: &Wish, directory: &Path) -> Result<(Command, SocketAddr, PathBu
     let metrics = free_address()?;
     let socket = wish.socket.clone().unwrap_or_else(|| directory.join("run/sensor.sock"));
     let config = directory.join("config.yaml");
-    let mut text = "zastava:\n  runtime:\n    tenant: e2e\n  sensor:\n".to_owned();
+    let mut text = "zastava:\n  runtime:\n    tenant: e2e\n".to_owned();
+    for line in &wish.runtime {
+        writeln!(text, "    {line}")?;
+    }
+    text += "  sensor:\n";
     writeln!(text, "    watchSocket: {}\n    metricsAddress: \"{metrics}\"", socket.display())?;
     // What else runs on the machine must not use up what the scenarios need.
     writeln!(text, "    hashBytesPerSecond: {HASH_BYTES_PER_SECOND}")?;

@@ -20,7 +20,7 @@ use zastava_common::{
 
 use crate::{
     elf::{Deed, Program},
-    expect::{Expected, file_of, process},
+    expect::{Expected, file_of, id_of, process},
     fixture::Fixture,
     sensor::{Sensor, find},
 };
@@ -60,6 +60,8 @@ pub struct Stage {
     pub unwatched: Option<String>,
     /// Children that live as long as the scenario.
     kept: RefCell<Vec<Child>>,
+    /// Ids of the scenario's containers: what is told of their lives is its concern, too.
+    containers: RefCell<Vec<String>>,
 }
 
 impl Stage {
@@ -69,7 +71,14 @@ impl Stage {
         let token = format!("e2e-{}-{number:04}", std::process::id());
         let directory = scratch.join(&token);
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        Ok(Self { tier, directory, token, unwatched: None, kept: RefCell::default() })
+        Ok(Self {
+            tier,
+            directory,
+            token,
+            unwatched: None,
+            kept: RefCell::default(),
+            containers: RefCell::default(),
+        })
     }
 
     pub fn at(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -117,6 +126,11 @@ impl Stage {
     /// Lets a child live until all is compared; then its input ends.
     pub fn keep(&self, child: Child) {
         self.kept.borrow_mut().push(child);
+    }
+
+    /// The life of this container must be told here.
+    pub fn owns(&self, container: &str) {
+        self.containers.borrow_mut().push(container.to_owned());
     }
 
     /// File changes must be told here, or the sensor must have said why not.
@@ -184,6 +198,9 @@ impl Stage {
 
     /// What this process did itself was preparation.
     fn concerns(&self, event: &Event) -> bool {
+        if matches!(event.kind(), Kind::ContainerStart | Kind::ContainerStop) {
+            return self.containers.borrow().contains(&id_of(event));
+        }
         let process = process(event);
         let paths = match &event.file {
             // What else a process of the scenario maps is not the scenario's.

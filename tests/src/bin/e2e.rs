@@ -3,6 +3,8 @@
 //! `zastava-e2e [--tier NAME]... [--scratch DIRECTORY] [FILTER]`: without `--tier` every tier that works on this kernel
 //! according to `zastava-sensor doctor`, with FILTER only what has it in its name. The sensor and the tester stand
 //! beside this program, or where `ZASTAVA_SENSOR` and `ZASTAVA_TESTER` say.
+//!
+//! `zastava-e2e reap DIRECTORY` is what a test with a container runtime starts to clear away after itself.
 
 use std::{
     path::PathBuf,
@@ -11,11 +13,18 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use zastava_common::abi::Tier;
-use zastava_tests::{play, report::Sums, sensor};
+use zastava_tests::{play, report::Sums, runtimes::reap, sensor};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(sums) => {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let played = match words.as_slice() {
+        ["reap", directory] => reap::when_left(directory.as_ref()).map(|()| None),
+        _ => run().map(Some),
+    };
+    match played {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(sums)) => {
             println!("{sums}");
             ExitCode::from(u8::from(sums.failed > 0))
         }

@@ -8,6 +8,7 @@ mod create;
 mod empty;
 mod exec;
 mod listen;
+mod live;
 mod loaded;
 mod map;
 mod overlay;
@@ -68,6 +69,11 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("storm", [program, count, parents]) => {
             storm::storm(program, &count.to_string_lossy(), &parents.to_string_lossy())
         }
+        ("live", [milliseconds, code, children @ ..]) => {
+            live::live(&milliseconds.to_string_lossy(), &code.to_string_lossy(), children)
+        }
+        ("every", [milliseconds, program]) => live::every(&milliseconds.to_string_lossy(), program),
+        ("fill", []) => live::fill(),
         ("programs", []) => loaded::programs(),
         ("remap", [file, count]) => map::again(file, &count.to_string_lossy()),
         ("empty", [function]) => empty::empty(function),
