@@ -1,4 +1,4 @@
-//! Generates the client of the container runtime interface from `proto/`.
+//! Generates clients of container runtimes from `proto/`.
 
 fn main() {
     if let Err(error) = generate() {
@@ -8,7 +8,7 @@ fn main() {
 
 fn generate() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["cri.proto"], ["proto"])?;
+    let files = protox::compile(["cri.proto", "events.proto"], ["proto"])?;
     tonic_prost_build::configure().build_server(false).compile_fds(files)?;
     Ok(())
 }

@@ -66,7 +66,7 @@ impl Expected {
         let path = lossy(&program.path);
         let this =
             Self::new(tier, Kind::ContainerStart, &path.clone(), move |event| file_of(event).path == path)
-                .check("observed", event::Observed::Live, |event| event.observed())
+                .check("observed", event::Observed::Live, Event::observed)
                 .that("the names are missing, and it says why", |event| {
                     let workload = event.workload.clone().unwrap_or_default();
                     workload.container.is_empty() && !workload.names_reason.is_empty()

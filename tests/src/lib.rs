@@ -3,6 +3,7 @@
 //! `zastava-e2e` plays every [`scenarios`] and [`trials`] in each tier; it is static if asked for, so that the same
 //! program runs on a host and in a virtual machine that has nothing else.
 
+pub mod containers;
 pub mod elf;
 pub mod expect;
 pub mod fixture;
@@ -17,3 +18,4 @@ pub mod sensor;
 pub mod sight;
 pub mod stage;
 pub mod trials;
+pub mod watch;

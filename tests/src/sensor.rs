@@ -173,6 +173,17 @@ impl Sensor {
         Ok(self.child.wait()?)
     }
 
+    /// Waits for a line of the log that holds `text`, from now on.
+    pub fn await_log(&self, text: &str) -> Result<()> {
+        let begun = Instant::now();
+        while let Ok(line) = self.log.recv_timeout(GIVE_UP.saturating_sub(begun.elapsed())) {
+            if line.contains(text) {
+                return Ok(());
+            }
+        }
+        bail!("the sensor does not say {text:?} within {GIVE_UP:?}")
+    }
+
     /// The log since it was last asked for.
     pub fn log(&self) -> String {
         self.log.try_iter().collect()
@@ -228,6 +239,24 @@ fn command(wish: &Wish, directory: &Path) -> Result<(Command, SocketAddr, PathBu
         command.uid(user).gid(user);
     }
     Ok((command, metrics, socket))
+}
+
+/// Those that `doctor` says work here, the best first.
+pub fn working_tiers() -> Result<Vec<Tier>> {
+    let output = Command::new(program()?).args(["doctor", "--output", "json"]).output()?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("doctor: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let tiers = report["tiers"].as_array().context("doctor names no tiers")?;
+    tiers
+        .iter()
+        .filter(|found| found["works"] == true)
+        .map(|found| tier(found["tier"].as_str().unwrap_or_default()))
+        .collect()
+}
+
+/// The tier of that name.
+pub fn tier(name: &str) -> Result<Tier> {
+    Tier::ALL.into_iter().find(|tier| tier.name() == name).with_context(|| format!("no tier {name}"))
 }
 
 /// A port that nobody uses now.

@@ -198,8 +198,8 @@ impl Stage {
 
     /// What this process did itself was preparation.
     fn concerns(&self, event: &Event) -> bool {
-        if matches!(event.kind(), Kind::ContainerStart | Kind::ContainerStop) {
-            return self.containers.borrow().contains(&id_of(event));
+        if is_life(event) && self.containers.borrow().contains(&id_of(event)) {
+            return true;
         }
         let process = process(event);
         let paths = match &event.file {
@@ -219,7 +219,7 @@ impl Stage {
         ensure!(when + slack >= since && when <= SystemTime::now() + slack, "time {when:?} is not its own");
         ensure!(!event.event_id.is_empty() && !event.node.is_empty(), "no eventId or no node");
         ensure!(event.tenant == "e2e", "tenant {:?}", event.tenant);
-        if matches!(event.kind(), Kind::ContainerStart | Kind::ContainerStop) {
+        if is_life(event) {
             ensure!(event.sensor.is_none(), "a conclusion that says who saw it");
             return Ok(());
         }
@@ -237,6 +237,11 @@ impl Drop for Stage {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A container's start or end.
+fn is_life(event: &Event) -> bool {
+    matches!(event.kind(), Kind::ContainerStart | Kind::ContainerStop)
 }
 
 /// The event without the processes above, which are long and nobody's concern here.

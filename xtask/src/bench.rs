@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    places, setup,
+    places, runtimes, setup,
     setup::packages,
     step,
     vm::{self, console::Verdict, kernels::Series},
@@ -46,6 +46,8 @@ enum Part {
     Host,
     /// Memory, through 20 minutes of programs that nobody saw before
     Churn,
+    /// Time, with containers of a runtime on this machine
+    Containers,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -61,6 +63,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Churn) {
         sections.push(here("Memory", "churn", *quick)?);
+    }
+    if wanted(Part::Containers) {
+        setup::containers()?;
+        sections.push(here("Containers", "containers", *quick)?);
     }
     let text = sections.join("\n");
     println!("\n{text}");
@@ -107,6 +113,7 @@ fn here(title: &str, place: &str, quick: bool) -> Result<String> {
     let mut words = prefix.into_iter().map(OsString::from).chain([program.into_os_string()]);
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words).arg(place).args(quick.then_some("--quick"));
+    command.env(runtimes::VARIABLE, runtimes::directory()?);
     let mut tables = format!(
         "## {title}, Linux {}\n\n{}, {} GiB, not otherwise idle for certain; measured on {}.\n\n",
         step::output(Command::new("uname").arg("-r"))?.trim(),

@@ -13,6 +13,9 @@ use crate::{
     places,
 };
 
+/// Where the e2e program looks; tests/src/runtimes/mod.rs has the same, and the names of the directories.
+pub(crate) const VARIABLE: &str = "ZASTAVA_RUNTIMES";
+
 const SUITES: Suites = Suites {
     what: "container runtimes",
     main: &["bookworm", "trixie", "sid"],
@@ -58,6 +61,16 @@ const DEBS: [Deb; 5] = [
 /// Where they are unpacked.
 pub(crate) fn directory() -> Result<PathBuf> {
     Ok(places::cache()?.join("runtimes"))
+}
+
+/// A program of one of them.
+pub(crate) fn program(deb: &str, program: &str) -> Result<PathBuf> {
+    let directory = directory()?.join(deb);
+    ["usr/bin", "usr/sbin"]
+        .iter()
+        .map(|place| directory.join(place).join(program))
+        .find(|path| path.is_file())
+        .with_context(|| format!("no {program} in {}", directory.display()))
 }
 
 /// Those that are not in the cache.

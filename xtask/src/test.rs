@@ -6,6 +6,7 @@ use std::{
     env,
     ffi::OsString,
     io::{IsTerminal as _, stdout},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use clap::{Args, ValueEnum};
 
 use self::tally::Tally;
 use crate::{
-    build_ebpf, places,
+    build_ebpf, places, runtimes,
     setup::{self, packages},
     step,
     vm::{self, console::Verdict, kernels::Series},
@@ -29,6 +30,9 @@ pub(crate) struct Options {
     /// Only this part
     #[arg(value_enum)]
     part: Option<Part>,
+    /// With the containers: as many as a release must stand, which takes half an hour
+    #[arg(long)]
+    full: bool,
     /// Only these kernels; may be given more than once
     #[arg(long = "kernel", value_enum, default_values_t = Series::ALL)]
     kernels: Vec<Series>,
@@ -44,7 +48,14 @@ enum Part {
     Host,
     /// End-to-end tests on Debian's kernels
     Vm,
+    /// End-to-end tests with container runtimes, on this machine's kernel and on two of Debian's
+    Containers,
 }
+
+/// Kernels on which containers are tested as well, with nothing but cgroup v2.
+const CONTAINER_KERNELS: [Series; 2] = [Series::V6_1, Series::V6_12];
+/// MiB: the runtime's programs are in the machine's memory twice.
+const CONTAINER_MEMORY: u32 = 2048;
 
 /// One line of the table.
 struct Row {
@@ -55,9 +66,18 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let Options { part, kernels, how } = options;
+    let Options { part, full, kernels, how } = options;
     let wanted = |this: Part| part.is_none_or(|only| only == this);
-    setup::test(if wanted(Part::Vm) { kernels } else { &[] })?;
+    let container_kernels: Vec<Series> =
+        CONTAINER_KERNELS.into_iter().filter(|kernel| kernels.contains(kernel)).collect();
+    match part {
+        None | Some(Part::Vm) => setup::test(kernels)?,
+        Some(Part::Containers) => setup::test(&container_kernels)?,
+        Some(Part::Unit | Part::Host) => setup::test(&[])?,
+    }
+    if wanted(Part::Containers) {
+        setup::containers()?;
+    }
     build_ebpf::build()?;
     let mut rows = Vec::new();
     if wanted(Part::Unit) {
@@ -67,7 +87,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         rows.push(host());
     }
     if wanted(Part::Vm) {
-        rows.extend(machines(kernels, how));
+        rows.extend(machines("vm", kernels, how, &[END_TO_END.into()]));
+    }
+    if wanted(Part::Containers) {
+        rows.push(containers(*full));
+        rows.extend(containers_in_machines(&container_kernels, how));
     }
     print(&rows);
     match rows.iter().filter(|row| row.failure.is_some()).count() {
@@ -94,29 +118,73 @@ fn host() -> Row {
     let begun = Instant::now();
     let mut build = cargo();
     build.args(["build", "--workspace", "--bins", "--locked"]);
-    let command = step::shown("Building the sensor and the end-to-end tests", &mut build).and_then(|()| {
-        let program = places::target().join("debug").join(END_TO_END);
-        let prefix = packages::as_root().with_context(|| format!("run {} as root", program.display()))?;
-        let mut words = prefix.into_iter().map(OsString::from).chain([program.into_os_string()]);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words);
-        Ok(command)
-    });
+    let command = step::shown("Building the sensor and the end-to-end tests", &mut build)
+        .and_then(|()| as_root(places::target().join("debug").join(END_TO_END)));
     match command {
         Ok(mut command) => part("host", &mut command),
-        Err(error) => Row {
-            part: "host".to_owned(),
-            tally: Tally::default(),
-            took: begun.elapsed(),
-            failure: Some(format!("{error:#}")),
-        },
+        Err(error) => broken("host", begun, &error),
     }
 }
 
-fn machines(kernels: &[Series], how: &vm::How) -> Vec<Row> {
+/// The programs are static ones, as those in the machines are: a container's image holds one of them.
+fn containers(full: bool) -> Row {
+    let begun = Instant::now();
+    let command = vm::built(false).and_then(|directory| {
+        let mut command = as_root(directory.join(END_TO_END))?;
+        command.arg("containers").args(full.then_some("--full"));
+        command.env(runtimes::VARIABLE, runtimes::directory()?);
+        Ok(command)
+    });
+    match command {
+        Ok(mut command) => part("containers", &mut command),
+        Err(error) => broken("containers", begun, &error),
+    }
+}
+
+fn containers_in_machines(kernels: &[Series], how: &vm::How) -> Vec<Row> {
+    let begun = Instant::now();
+    let programs = [
+        ("containerd-1.6", "containerd"),
+        ("containerd-1.6", "containerd-shim-runc-v2"),
+        ("containerd-1.6", "ctr"),
+        ("runc", "runc"),
+    ];
+    let with: Result<Vec<_>> = programs.iter().map(|(deb, name)| runtimes::program(deb, name)).collect();
+    match with {
+        Ok(mut with) => {
+            with.extend(how.with.iter().cloned());
+            let how = vm::How { with, memory: how.memory.max(CONTAINER_MEMORY), ..*how };
+            let command = [END_TO_END, "containers", "--runtime", "containerd-1.6"].map(OsString::from);
+            machines("containers", kernels, &how, &command)
+        }
+        Err(error) => vec![broken("containers in machines", begun, &error)],
+    }
+}
+
+fn as_root(program: PathBuf) -> Result<Command> {
+    let prefix = packages::as_root().with_context(|| format!("run {} as root", program.display()))?;
+    // sudo forgets the environment, unless it is told.
+    let keep = if prefix.is_empty() { None } else { Some(OsString::from("--preserve-env")) };
+    let mut words = prefix.into_iter().map(OsString::from).chain(keep).chain([program.into_os_string()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    Ok(command)
+}
+
+/// A part that could not begin.
+fn broken(part: &str, begun: Instant, error: &anyhow::Error) -> Row {
+    Row {
+        part: part.to_owned(),
+        tally: Tally::default(),
+        took: begun.elapsed(),
+        failure: Some(format!("{error:#}")),
+    }
+}
+
+fn machines(part: &str, kernels: &[Series], how: &vm::How, command: &[OsString]) -> Vec<Row> {
     let begun = Instant::now();
     let mut tallies = vec![Tally::default(); kernels.len()];
-    let outcomes = vm::on_kernels(kernels, how, &[END_TO_END.into()], |series, line| {
+    let outcomes = vm::on_kernels(kernels, how, command, |series, line| {
         if let Some(at) = kernels.iter().position(|kernel| *kernel == series) {
             tallies[at].read(line);
         }
@@ -126,7 +194,7 @@ fn machines(kernels: &[Series], how: &vm::How) -> Vec<Row> {
             .into_iter()
             .zip(tallies)
             .map(|(vm::Outcome { series, version, verdict, took }, tally)| Row {
-                part: format!("vm {series} ({version})"),
+                part: format!("{part} {series} ({version})"),
                 tally,
                 took,
                 failure: match verdict {
@@ -135,12 +203,7 @@ fn machines(kernels: &[Series], how: &vm::How) -> Vec<Row> {
                 },
             })
             .collect(),
-        Err(error) => vec![Row {
-            part: "vm".to_owned(),
-            tally: Tally::default(),
-            took: begun.elapsed(),
-            failure: Some(format!("{error:#}")),
-        }],
+        Err(error) => vec![broken(part, begun, &error)],
     }
 }
 

@@ -4,23 +4,32 @@
 //! according to `zastava-sensor doctor`, with FILTER only what has it in its name. The sensor and the tester stand
 //! beside this program, or where `ZASTAVA_SENSOR` and `ZASTAVA_TESTER` say.
 //!
-//! `zastava-e2e reap DIRECTORY` is what a test with a container runtime starts to clear away after itself.
+//! `zastava-e2e containers [--runtime NAME]... [--tier NAME] [--scratch DIRECTORY] [--full] [FILTER]`: the part with
+//! container runtimes, in the best tier. `zastava-e2e reap DIRECTORY` is what it starts to clear away after itself.
 
 use std::{
-    path::PathBuf,
-    process::{Command, ExitCode},
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
 use zastava_common::abi::Tier;
-use zastava_tests::{play, report::Sums, runtimes::reap, sensor};
+use zastava_tests::{
+    containers::{self, Choice, Kind},
+    play,
+    report::Sums,
+    runtimes::reap,
+    sensor,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let played = match words.as_slice() {
         ["reap", directory] => reap::when_left(directory.as_ref()).map(|()| None),
-        _ => run().map(Some),
+        ["containers", rest @ ..] => Options::parse(rest).and_then(with_containers).map(Some),
+        all => Options::parse(all).and_then(run).map(Some),
     };
     match played {
         Ok(None) => ExitCode::SUCCESS,
@@ -35,15 +44,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<Sums> {
-    let Options { mut tiers, scratch, filter } = Options::parse()?;
-    if tiers.is_empty() {
-        tiers = working_tiers()?;
+fn with_containers(options: Options) -> Result<Sums> {
+    let Options { tiers, scratch, filter, mut runtimes, full } = options;
+    if runtimes.is_empty() {
+        runtimes = Kind::ALL.to_vec();
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("zastava-e2e-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .tempdir_in(scratch)?;
+    let tier = tiers.first().copied().map_or_else(best_tier, Ok)?;
+    let scratch = directory(&scratch)?;
+    let mut sums = Sums::default();
+    containers::play(&Choice { runtimes, tier, full, filter }, scratch.path(), &mut sums);
+    Ok(sums)
+}
+
+fn directory(scratch: &Path) -> Result<TempDir> {
+    let mut directory = tempfile::Builder::new();
+    directory.prefix("zastava-e2e-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    Ok(directory.tempdir_in(scratch)?)
+}
+
+fn run(options: Options) -> Result<Sums> {
+    let Options { mut tiers, scratch, filter, runtimes, full } = options;
+    ensure!(runtimes.is_empty() && !full, "--runtime and --full are for `containers`");
+    if tiers.is_empty() {
+        tiers = sensor::working_tiers()?;
+    }
+    let scratch = directory(&scratch)?;
     let mut sums = Sums::default();
     for tier in tiers {
         play::tier(tier, scratch.path(), &filter, &mut sums);
@@ -55,37 +80,38 @@ struct Options {
     tiers: Vec<Tier>,
     scratch: PathBuf,
     filter: String,
+    runtimes: Vec<Kind>,
+    full: bool,
 }
 
 impl Options {
-    fn parse() -> Result<Self> {
-        let mut options = Self { tiers: Vec::new(), scratch: std::env::temp_dir(), filter: String::new() };
-        let mut arguments = std::env::args().skip(1);
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--tier" => options.tiers.push(tier(&arguments.next().context("--tier: which?")?)?),
-                "--scratch" => options.scratch = arguments.next().context("--scratch: where?")?.into(),
+    fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = Self {
+            tiers: Vec::new(),
+            scratch: std::env::temp_dir(),
+            filter: String::new(),
+            runtimes: Vec::new(),
+            full: false,
+        };
+        let mut words = words.iter().copied();
+        while let Some(word) = words.next() {
+            match word {
+                "--tier" => options.tiers.push(sensor::tier(words.next().context("--tier: which?")?)?),
+                "--scratch" => options.scratch = words.next().context("--scratch: where?")?.into(),
+                "--runtime" => options.runtimes.push(kind(words.next().context("--runtime: which?")?)?),
+                "--full" => options.full = true,
                 unknown if unknown.starts_with('-') => bail!("no option {unknown}"),
-                _ => options.filter = argument,
+                filter => filter.clone_into(&mut options.filter),
             }
         }
         Ok(options)
     }
 }
 
-fn tier(name: &str) -> Result<Tier> {
-    Tier::ALL.into_iter().find(|tier| tier.name() == name).with_context(|| format!("no tier {name}"))
+fn kind(name: &str) -> Result<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind.name() == name).with_context(|| format!("no runtime {name}"))
 }
 
-/// Those that `doctor` says work here.
-fn working_tiers() -> Result<Vec<Tier>> {
-    let output = Command::new(sensor::program()?).args(["doctor", "--output", "json"]).output()?;
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("doctor: {}", String::from_utf8_lossy(&output.stderr)))?;
-    let tiers = report["tiers"].as_array().context("doctor names no tiers")?;
-    tiers
-        .iter()
-        .filter(|found| found["works"] == true)
-        .map(|found| tier(found["tier"].as_str().unwrap_or_default()))
-        .collect()
+fn best_tier() -> Result<Tier> {
+    sensor::working_tiers()?.first().copied().context("no tier works on this kernel")
 }

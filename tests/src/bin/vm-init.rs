@@ -14,14 +14,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use rustix::{
-    mount::{MountFlags, mount},
+    mount::{MountFlags, mount, mount_bind, mount_move},
     net::{AddressFamily, SendFlags, SocketType, send, socket},
-    process::{WaitOptions, wait},
+    process::{WaitOptions, chdir, chroot, wait},
     system::{RebootCommand, finit_module, reboot, sethostname},
 };
 
 const COMMAND: &str = "/etc/zastava-vm/command";
 const MODULES: &str = "/etc/zastava-vm/modules";
+
+/// Where the root directory is mounted on its way to be the root.
+const ROOT: &str = "/root";
 
 /// File system type and where it belongs, in the order to mount.
 const MOUNTS: [(&str, &str); 12] = [
@@ -57,6 +60,7 @@ fn main() {
 }
 
 fn live() -> Result<()> {
+    take_root().context("cannot take the root directory as a mount of its own")?;
     for (kind, place) in MOUNTS {
         fs::create_dir_all(place).with_context(|| format!("cannot create {place}"))?;
         mount(kind, place, kind, MountFlags::empty(), None::<&CStr>)
@@ -66,6 +70,16 @@ fn live() -> Result<()> {
     loopback_up().context("cannot set up the loopback device")?;
     sethostname(b"zastava-vm").context("cannot set the host's name")?;
     run(&command()?)
+}
+
+/// The kernel's first file system cannot be pivoted away from (pivot_root(2)), as container runtimes do. The same files
+/// as a mount of their own can.
+fn take_root() -> Result<()> {
+    mount_bind("/", ROOT)?;
+    chdir(ROOT)?;
+    mount_move(".", "/")?;
+    chroot(".")?;
+    Ok(())
 }
 
 /// Loads the modules by their names' order, which is the one they need each other in.

@@ -7,16 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::UnixStream,
-    runtime::{Builder, Runtime},
-};
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint, Uri},
-};
-use tower::service_fn;
+use tokio::runtime::{Builder, Runtime};
+use tonic::{Code, Status, transport::Channel};
 
 use self::v1::{
     Capability, ContainerConfig, ContainerMetadata, ContainerStatusRequest, CreateContainerRequest,
@@ -29,7 +21,7 @@ use self::v1::{
     security_profile::ProfileType,
 };
 pub use self::v1::{ContainerState, ContainerStatus};
-use super::reap::remove_cgroup;
+use super::{reap::remove_cgroup, unix};
 
 /// Messages and clients, as `build.rs` generates them.
 #[allow(
@@ -114,15 +106,8 @@ pub struct Security {
 impl Cri {
     pub fn connect(socket: &Path) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let path = socket.to_owned();
-        // The address is that of a local client: only the connector knows the socket.
         let channel = runtime
-            .block_on(Endpoint::from_static("http://localhost").timeout(PATIENCE).connect_with_connector(
-                service_fn(move |_: Uri| {
-                    let path = path.clone();
-                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                }),
-            ))
+            .block_on(unix::connect(socket, Some(PATIENCE)))
             .with_context(|| format!("cannot connect to {}", socket.display()))?;
         let cri = Self {
             runtime,

@@ -6,9 +6,11 @@ pub mod containerd;
 pub mod cri;
 pub mod daemon;
 pub mod docker;
+pub mod events;
 pub mod home;
 pub mod podman;
 pub mod reap;
+pub mod unix;
 
 use std::{
     fmt,

@@ -96,6 +96,9 @@ pub(super) fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         archive.copy(&format!("{MODULES}/{name}"), module)?;
     }
     let command: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
+    // Container runtimes give their containers copies of these.
+    archive.file("/etc/hosts", 0o644, b"127.0.0.1 localhost\n")?;
+    archive.file("/etc/resolv.conf", 0o644, b"")?;
     archive.file(COMMAND, 0o644, &command.join(&0))?;
     archive.finish()?;
     Ok(())

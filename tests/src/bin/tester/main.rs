@@ -56,6 +56,7 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("gone", [program]) => exec::gone(program),
         ("swap", [root, name, decoy]) => exec::swap(root, name, decoy),
         ("map", [file]) => map::map(file),
+        ("maps", [directory]) => map::all(directory),
         ("protect", [file]) => map::protect(file),
         ("create", [way, content, to]) => create::create(&way.to_string_lossy(), content, to),
         ("rename", [from, to]) => std::fs::rename(from, to).map(|()| Outcome::Done),

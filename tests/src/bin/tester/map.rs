@@ -1,6 +1,11 @@
 //! Files that become executable memory.
 
-use std::{ffi::OsStr, fs::File, io, time::Instant};
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io, thread,
+    time::Instant,
+};
 
 use super::{Outcome, raw, storm};
 
@@ -8,6 +13,16 @@ use super::{Outcome, raw, storm};
 pub(super) fn map(file: &OsStr) -> io::Result<Outcome> {
     raw::map_executable(&File::open(file)?)?;
     Ok(Outcome::Done)
+}
+
+/// Maps every file of a directory as `dlopen` does, and stays.
+pub(super) fn all(directory: &OsStr) -> io::Result<Outcome> {
+    for entry in fs::read_dir(directory)? {
+        raw::map_executable(&File::open(entry?.path())?)?;
+    }
+    loop {
+        thread::park();
+    }
 }
 
 /// Maps a file for reading, then makes the mapping executable.

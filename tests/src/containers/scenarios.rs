@@ -1,0 +1,154 @@
+//! One thing that happens in a container, and which events must come of it.
+
+use rustix::process::Signal;
+use zastava_common::event::v1::process::Entered;
+
+use super::{
+    images::Images,
+    runtime::{Ran, Runtime, Wish},
+    told::{End, Told},
+};
+use crate::{
+    elf::Deed,
+    expect::{Expected, process},
+    fixture::Fixture,
+    stage::{Stage, Stop},
+};
+
+/// Bytes: enough for the tester, and soon full.
+const MEMORY: u64 = 48 << 20;
+
+#[derive(Clone, Copy)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) act: fn(&Stage, &Runtime, &Images) -> Result<Vec<Expected>, Stop>,
+}
+
+const fn scenario(
+    name: &'static str,
+    act: fn(&Stage, &Runtime, &Images) -> Result<Vec<Expected>, Stop>,
+) -> Scenario {
+    Scenario { name, act }
+}
+
+pub(super) const ALL: &[Scenario] = &[
+    scenario("the entrypoint and what it executes", entrypoint),
+    scenario("a program executed by way of the runtime", executed),
+    scenario("a container that a signal ends", killed),
+    scenario("a container that wants too much memory", out_of_memory),
+];
+
+/// A program of the scenario, as containers see it: they have the scenario's directory at a path with its token.
+struct Own {
+    there: Fixture,
+}
+
+impl Own {
+    fn new(stage: &Stage, name: &str, deed: Deed) -> Result<Self, Stop> {
+        let here = stage.program(name, deed)?;
+        Ok(Self { there: here.at(format!("/{}/{name}", stage.token).into()) })
+    }
+
+    fn path(&self) -> String {
+        self.there.path.to_string_lossy().into_owned()
+    }
+}
+
+/// What the scenarios say of one container.
+struct Life<'a> {
+    stage: &'a Stage,
+    ran: &'a Ran,
+    told: Told,
+}
+
+impl<'a> Life<'a> {
+    fn of(stage: &'a Stage, runtime: &Runtime, images: &Images, ran: &'a Ran) -> Self {
+        stage.owns(&ran.id);
+        Self { stage, ran, told: Told::of(runtime.kind(), ran, &images.main) }
+    }
+
+    /// It began once and ended once.
+    fn whole(&self, end: End) -> [Expected; 2] {
+        let tier = self.stage.tier;
+        [
+            Expected::container_started(tier, self.ran, self.told.clone()),
+            Expected::container_stopped(tier, self.ran, self.told.clone(), end),
+        ]
+    }
+
+    /// A program ran in it, and ended by itself.
+    fn ran(&self, program: &Own, code: u32, entered: Entered) -> [Expected; 2] {
+        let tier = self.stage.tier;
+        [
+            Expected::exec(tier, &program.there).told(self.told.clone()).check(
+                "process.entered",
+                entered,
+                |event| process(event).entered(),
+            ),
+            Expected::exit(tier, &program.there.path).with_code(code).told(self.told.clone()),
+        ]
+    }
+}
+
+fn wish(stage: &Stage, images: &Images, command: &[&str]) -> Wish {
+    Wish {
+        image: images.main.reference.clone(),
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        mounts: vec![(stage.directory.clone(), format!("/{}", stage.token))],
+        ..Wish::default()
+    }
+}
+
+fn entrypoint(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+    let child = Own::new(stage, "child", Deed::Exit(0))?;
+    let last = Own::new(stage, "last", Deed::Exit(7))?;
+    let first = runtime.run(&wish(stage, images, &["/bin/tester", "live", "0", "3", &child.path()]))?;
+    let second = runtime.run(&wish(stage, images, &[&last.path()]))?;
+    let mut expected = Vec::new();
+    for (ran, program, of_program, code) in [(&first, &child, 0, 3), (&second, &last, 7, 7)] {
+        ends_with(runtime, ran, code)?;
+        let life = Life::of(stage, runtime, images, ran);
+        expected.extend(life.whole(End::Code(code)));
+        expected.extend(life.ran(program, of_program, Entered::ByEntrypoint));
+        runtime.remove(ran)?;
+    }
+    Ok(expected)
+}
+
+fn executed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+    let program = Own::new(stage, "executed", Deed::Exit(0))?;
+    let ran = runtime.run(&wish(stage, images, &[]))?;
+    runtime.exec(&ran, &[&program.path()])?;
+    runtime.remove(&ran)?;
+    let life = Life::of(stage, runtime, images, &ran);
+    let mut expected: Vec<Expected> = life.ran(&program, 0, Entered::ByExec).into();
+    expected.extend(life.whole(End::Signal(9)));
+    Ok(expected)
+}
+
+fn killed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+    let ran = runtime.run(&wish(stage, images, &[]))?;
+    runtime.signal(&ran, Signal::KILL)?;
+    ends_with(runtime, &ran, 137)?;
+    runtime.remove(&ran)?;
+    Ok(Life::of(stage, runtime, images, &ran).whole(End::Signal(9)).into())
+}
+
+fn out_of_memory(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+    let fill = Wish { memory: Some(MEMORY), ..wish(stage, images, &["/bin/tester", "fill"]) };
+    let ran = runtime.run(&fill)?;
+    ends_with(runtime, &ran, 137)?;
+    // On cgroup v1 Podman does not notice.
+    let noticed = runtime.was_out_of_memory(&ran)?;
+    runtime.remove(&ran)?;
+    let [started, stopped] = Life::of(stage, runtime, images, &ran).whole(End::Signal(9));
+    let stopped =
+        stopped.check("exit.oom", Some(noticed), |event| event.exit.clone().unwrap_or_default().oom);
+    Ok(vec![started, stopped])
+}
+
+fn ends_with(runtime: &Runtime, ran: &Ran, code: u32) -> anyhow::Result<()> {
+    let found = runtime.wait(ran)?;
+    anyhow::ensure!(found == code.cast_signed(), "the container ended with {found}, not {code}");
+    Ok(())
+}
