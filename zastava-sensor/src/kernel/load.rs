@@ -11,10 +11,10 @@ use aya::{
 use zastava_common::abi::{Layout, LossKey, LossValue, RecordKind, Settings, Tier};
 use zerocopy::IntoBytes as _;
 
-use super::{
-    hooks::{Attach, Gives, Hook, hooks},
-    object,
-};
+use super::hooks::{Attach, Gives, Hook, hooks};
+
+/// The compiled kernel programs, embedded by `build.rs`; empty when the sensor was built without them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zastava-ebpf.o"));
 
 /// Sizes from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +77,7 @@ unsafe impl aya::Pod for LossValuePod {}
 
 /// Loads `tier` and attaches its hooks; `Err` when a required one is refused.
 pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
-    let object = object::for_this_kernel();
-    if object.is_empty() {
+    if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     let settings = Settings {
@@ -99,7 +98,7 @@ pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, Loa
         .map_max_entries("FILES_RING", sizes.files_ring)
         .map_max_entries("SEEN", sizes.seen_entries)
         .map_max_entries("LOSS", sizes.loss_entries)
-        .load(object)
+        .load(OBJECT)
         .map_err(|error| LoadError::Object(chain(&error)))?;
     let mut missing = Vec::new();
     for hook in hooks(tier) {
