@@ -55,6 +55,7 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
 const KIND_TYPE_TAG: u32 = 18;
 const HEADER: usize = 12;
 const MEMBER: usize = 12;
@@ -126,6 +127,19 @@ impl Btf {
             }
         }
         (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// Bytes of a struct.
+    pub fn size_of(&self, name: &str) -> Option<u32> {
+        Some(self.find_struct(name)?.target)
+    }
+
+    /// Whether there is such a function. Not every function of a kernel is in its type information, but each that a
+    /// program can be attached to by its types is.
+    pub fn has_function(&self, name: &str) -> bool {
+        (0..self.types.len())
+            .filter_map(|index| self.type_here(index))
+            .any(|found| found.kind == KIND_FUNC && self.string(found.name) == Some(name.as_bytes()))
     }
 
     fn find_struct(&self, name: &str) -> Option<Type> {

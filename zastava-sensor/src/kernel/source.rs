@@ -162,7 +162,8 @@ impl Source {
         let mut missing = Vec::new();
         let attached = match tier {
             Tier::Trampoline | Tier::Kprobe | Tier::Tracepoint => {
-                let layout = layout::resolve(&config.sys_root)?;
+                let types = layout::types(&config.sys_root)?;
+                let layout = layout::resolve(&types, &config.sys_root)?;
                 let mut attached = load::attach(tier, &layout, config.sizes)?;
                 missing.append(&mut attached.missing.clone());
                 let maps = attached.take_maps()?;
