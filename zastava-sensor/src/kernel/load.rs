@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
 };
 use zastava_common::abi::{Layout, LossKey, LossValue, RecordKind, Settings, Tier};
 use zerocopy::IntoBytes as _;
@@ -79,12 +79,7 @@ unsafe impl aya::Pod for LossKeyPod {}
 unsafe impl aya::Pod for LossValuePod {}
 
 /// Loads `tier` and attaches its hooks; `Err` when a required one is refused. `types` are the running kernel's.
-pub fn attach(
-    tier: Tier,
-    types: &btf::Btf,
-    layout: &Layout,
-    sizes: Sizes,
-) -> Result<Attached, LoadError> {
+pub fn attach(tier: Tier, types: &btf::Btf, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
@@ -94,12 +89,9 @@ pub fn attach(
         process_watermark: sizes.process_ring / 4,
         files_watermark: sizes.files_ring / 4,
     };
-    let btf = match tier {
-        Tier::Trampoline => Some(Btf::from_sys_fs().map_err(|error| LoadError::Object(chain(&error)))?),
-        Tier::Kprobe | Tier::Tracepoint | Tier::Sideband => None,
-    };
+    let btf = Btf::from_sys_fs().map_err(|error| LoadError::Object(chain(&error)))?;
     let mut ebpf = EbpfLoader::new()
-        .btf(btf.as_ref())
+        .btf(Some(&btf))
         .override_global("LAYOUT", layout.as_bytes(), true)
         .override_global("SETTINGS", settings.as_bytes(), true)
         .map_max_entries("PROCESS_RING", sizes.process_ring)
@@ -113,7 +105,7 @@ pub fn attach(
         if hook.need == Need::WhereThere && !types.has_function(hook.attach.place()) {
             continue;
         }
-        if let Err(reason) = attach_one(&mut ebpf, hook, btf.as_ref()) {
+        if let Err(reason) = attach_one(&mut ebpf, hook, &btf) {
             if hook.need == Need::Required {
                 return Err(LoadError::Hook { hook: hook.attach.describe(), reason });
             }
@@ -123,14 +115,14 @@ pub fn attach(
     Ok(Attached { tier, missing, ebpf })
 }
 
-fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: Option<&Btf>) -> Result<(), String> {
+fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<(), String> {
     let program = ebpf.program_mut(hook.program).ok_or_else(|| format!("no program {}", hook.program))?;
-    let result = match (hook.attach, btf) {
-        (Attach::RawTracepoint(place), _) => load_raw_tracepoint(program, place),
-        (Attach::Fentry(place), Some(btf)) => load_fentry(program, place, btf),
-        (Attach::Fexit(place), Some(btf)) => load_fexit(program, place, btf),
-        (Attach::Kprobe(place) | Attach::Kretprobe(place), _) => load_kprobe(program, place),
-        (Attach::Fentry(_) | Attach::Fexit(_), None) => return Err("needs the kernel's BTF".to_owned()),
+    let result = match hook.attach {
+        Attach::RawTracepoint(place) => load_raw_tracepoint(program, place),
+        Attach::BtfTracepoint(place) => load_btf_tracepoint(program, place, btf),
+        Attach::Fentry(place) => load_fentry(program, place, btf),
+        Attach::Fexit(place) => load_fexit(program, place, btf),
+        Attach::Kprobe(place) | Attach::Kretprobe(place) => load_kprobe(program, place),
     };
     result.map_err(|error| explain(&error))
 }
@@ -139,6 +131,12 @@ fn load_raw_tracepoint(program: &mut Program, place: &str) -> Result<(), Program
     let program: &mut RawTracePoint = program.try_into()?;
     program.load()?;
     program.attach(place).map(drop)
+}
+
+fn load_btf_tracepoint(program: &mut Program, place: &str, btf: &Btf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(place, btf)?;
+    program.attach().map(drop)
 }
 
 fn load_fentry(program: &mut Program, place: &str, btf: &Btf) -> Result<(), ProgramError> {
