@@ -1,7 +1,7 @@
 //! Looking into kernel structs: addresses in newtypes, fields by [`offset!`], every read checked.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use zastava_common::abi::{ABSENT, BPRM_BLOCK, FileIdentity, INODE_BLOCK, TASK_BLOCK, file_flag};
+use zastava_common::abi::{ABSENT, FileIdentity, INODE_BLOCK, file_flag};
 
 use crate::maps::{FAILURES, offset};
 
@@ -107,9 +107,8 @@ impl Task {
         value(self.0, offset!(task_mm))
     }
 
-    /// Root and working directory, side by side (`Layout::fits`).
     #[inline(always)]
-    pub fn root_and_pwd(self) -> [Path; 2] {
+    pub fn root(self) -> Path {
         value(value(self.0, offset!(task_fs)), offset!(fs_root))
     }
 }
@@ -176,7 +175,7 @@ impl Path {
 pub struct Mount {
     /// The dentry at its root.
     pub root: u64,
-    flags: u32,
+    pub flags: u32,
 }
 
 impl Mount {
@@ -224,10 +223,6 @@ pub fn inode_of(dentry: u64) -> u64 {
 /// What the programs copy out of the kernel's structs. Lives in scratch memory, for BPF stacks are small.
 #[repr(C)]
 pub struct View {
-    /// Of the `linux_binprm`, from its `file` on (exec).
-    pub bprm: Block<{ BPRM_BLOCK as usize }>,
-    /// Of an ancestor's `task_struct`, from its `tgid` on (exec).
-    pub task: Block<{ TASK_BLOCK as usize }>,
     inode: Block<{ INODE_BLOCK as usize }>,
     dev: u32,
     magic: u32,
@@ -235,10 +230,16 @@ pub struct View {
     flags: u32,
 }
 
-/// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
-const OVERLAYFS: u32 = 0x794c_7630;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
+
+/// Whether a file system of that type is an overlay.
+#[inline(always)]
+pub fn is_overlay(magic: u32) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
+    const OVERLAYFS: u32 = 0x794c_7630;
+    magic == OVERLAYFS
+}
 
 /// Access to a [`View`].
 #[derive(Clone, Copy)]
@@ -249,7 +250,7 @@ impl Seen {
     #[inline(always)]
     pub fn real(to: *mut View, inode: u64) -> Option<Self> {
         let seen = Self::plain(to, inode)?;
-        if seen.magic() == OVERLAYFS { seen.below(inode) } else { Some(seen) }
+        if is_overlay(seen.magic()) { seen.below(inode) } else { Some(seen) }
     }
 
     /// Looks at an inode as it is.
@@ -264,7 +265,11 @@ impl Seen {
             // Not neighbours in every kernel.
             (*to).dev = value(sb, offset!(super_block_s_dev));
             (*to).magic = value(sb, offset!(super_block_s_magic));
-            (*to).generation = value(inode, offset!(inode_i_generation));
+            (*to).generation = if offset!(inode_i_generation) <= INODE_BLOCK - 4 {
+                Block::get(&raw const (*to).inode, offset!(inode_i_generation))
+            } else {
+                value(inode, offset!(inode_i_generation))
+            };
             (*to).flags = 0;
         }
         Some(Self(to))
@@ -380,7 +385,7 @@ fn overlay_lower(inode: u64) -> u64 {
 }
 
 #[inline(always)]
-fn nanoseconds(seconds: i64, nanoseconds: u32) -> i64 {
+pub fn nanoseconds(seconds: i64, nanoseconds: u32) -> i64 {
     /// `I_CTIME_QUERIED` (include/linux/fs.h), since 6.13 in the top bit of the nanoseconds.
     const QUERIED: u32 = 1 << 31;
     seconds.wrapping_mul(1_000_000_000).wrapping_add(i64::from(nanoseconds & !QUERIED))

@@ -53,6 +53,7 @@ layout! {
     required task_group_leader: "task_struct.group_leader";
     /// `start_boottime` since 5.5, `real_start_time` before.
     required task_start_boottime: "task_struct.start_boottime" | "task_struct.real_start_time";
+    required task_cred: "task_struct.cred";
     required task_comm: "task_struct.comm";
     required task_mm: "task_struct.mm";
     required task_fs: "task_struct.fs";
@@ -60,6 +61,8 @@ layout! {
     required task_signal: "task_struct.signal";
     required task_exit_code: "task_struct.exit_code";
     required signal_live: "signal_struct.live";
+    required cred_euid: "cred.euid";
+    required cred_egid: "cred.egid";
     required nsproxy_mnt_ns: "nsproxy.mnt_ns";
     required mnt_namespace_inum: "mnt_namespace.ns.inum";
     required mm_arg_start: "mm_struct.arg_start";
@@ -129,11 +132,6 @@ layout! {
 
 /// Bytes from the beginning of a `struct inode` that hold its mode, numbers, size and times.
 pub const INODE_BLOCK: u32 = 144;
-/// Bytes from `linux_binprm.file` that hold the names and the number of arguments too.
-pub const BPRM_BLOCK: u32 = 64;
-/// Bytes from `task_struct.tgid` that hold the parent and the group leader too.
-pub const TASK_BLOCK: u32 = 96;
-
 impl Layout {
     /// The programs read neighbouring fields in one go: whether they are neighbours here, else what is not.
     pub fn fits(&self) -> Result<(), &'static str> {
@@ -154,25 +152,14 @@ impl Layout {
         if !inode.into_iter().all(|(field, len)| within(0, field, len, INODE_BLOCK)) {
             return Err("struct inode");
         }
-        let bprm = [(self.bprm_filename, 8), (self.bprm_interp, 8), (self.bprm_argc, 4)];
-        if !bprm.into_iter().all(|(field, len)| within(self.bprm_file, field, len, BPRM_BLOCK)) {
-            return Err("struct linux_binprm");
-        }
-        let task = [(self.task_real_parent, 8), (self.task_group_leader, 8)];
-        if !task.into_iter().all(|(field, len)| within(self.task_tgid, field, len, TASK_BLOCK)) {
-            return Err("struct task_struct");
-        }
         if (self.path_mnt, self.path_dentry) != (0, 8) {
             return Err("struct path");
         }
         if (self.vfsmount_mnt_root, self.vfsmount_mnt_flags) != (0, 16) {
             return Err("struct vfsmount");
         }
-        if self.fs_pwd != self.fs_root + 16 {
-            return Err("struct fs_struct");
-        }
-        if self.mm_arg_end != self.mm_arg_start + 8 {
-            return Err("struct mm_struct");
+        if self.mount_mnt_mountpoint != self.mount_mnt_parent + 8 {
+            return Err("struct mount");
         }
         // d_parent, then d_name: hash, len, name (include/linux/dcache.h).
         if (self.dentry_d_name, self.qstr_len, self.qstr_name) != (self.dentry_d_parent + 8, 4, 8) {

@@ -128,8 +128,8 @@ impl Report {
     pub fn gather(config: &KernelConfig) -> Self {
         let KernelConfig { sizes, proc_root, sys_root, .. } = config;
         let effective = effective_capabilities(proc_root);
-        let btf = match layout::resolve(sys_root) {
-            Ok((found, _)) => match layout::absent(&found).as_slice() {
+        let btf = match layout::types(sys_root).and_then(|types| layout::resolve(&types, sys_root)) {
+            Ok(found) => match layout::absent(&found).as_slice() {
                 [] => "every field found".to_owned(),
                 absent => format!("found; without {}", absent.join(", ")),
             },

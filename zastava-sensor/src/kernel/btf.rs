@@ -120,11 +120,11 @@ impl Btf {
         Some(Self { base, data, types_at, strings_at, strings_len, types, structs, first_id, first_string })
     }
 
-    /// BTF in which every type has its number, and nothing but the named functions is told: for those who look a
-    /// function's number up by reading all there is, one list of members after the other.
+    /// BTF in which every type has its number, and nothing is told but functions and typedefs of these names: for those
+    /// who look a number up by reading all there is, one list of members after the other.
     ///
     /// `None` for split BTF.
-    pub fn functions(&self, named: &[&str]) -> Option<Vec<u8>> {
+    pub fn places(&self, named: &[String]) -> Option<Vec<u8>> {
         /// `struct btf_header`: magic, version, flags, its length; place and length of types and of strings.
         const OUR_HEADER: usize = 24;
         if self.base.is_some() {
@@ -138,10 +138,11 @@ impl Btf {
         out.extend(places.into_iter().flat_map(u32::to_ne_bytes));
         for index in 0..self.types.len() {
             let Type { name, kind, vlen, target, .. } = self.type_here(index)?;
-            let is_named = kind == KIND_FUNC && named.iter().any(|function| self.is_string(name, function));
+            let is_named = matches!(kind, KIND_FUNC | KIND_TYPEDEF)
+                && named.iter().any(|wanted| self.is_string(name, wanted));
             let words = if is_named {
-                // Its length is its linkage.
-                [name, KIND_FUNC << 24 | u32::try_from(vlen).ok()?, target]
+                // A function's length is its linkage.
+                [name, kind << 24 | u32::try_from(vlen).ok()?, target]
             } else {
                 [0, KIND_FWD << 24, 0]
             };
@@ -165,6 +166,19 @@ impl Btf {
             }
         }
         (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// Bytes of a struct.
+    pub fn size_of(&self, name: &str) -> Option<u32> {
+        Some(self.find_struct(name)?.target)
+    }
+
+    /// Whether there is such a function. Not every function of a kernel is in its type information, but each that a
+    /// program can be attached to by its types is.
+    pub fn has_function(&self, name: &str) -> bool {
+        (0..self.types.len())
+            .filter_map(|index| self.type_here(index))
+            .any(|found| found.kind == KIND_FUNC && self.is_string(found.name, name))
     }
 
     fn find_struct(&self, name: &str) -> Option<Type> {
@@ -291,26 +305,27 @@ fn u32_at(data: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// The numbers of all functions of that name.
-    fn numbers(btf: &Btf, name: &str) -> Vec<usize> {
+    /// The numbers of all types of that name and kind.
+    fn numbers(btf: &Btf, name: &str, kind: u32) -> Vec<usize> {
         let is_it = |index: &usize| -> bool {
             let found = btf.type_here(*index).unwrap();
-            found.kind == KIND_FUNC && btf.is_string(found.name, name)
+            found.kind == kind && btf.is_string(found.name, name)
         };
         (0..btf.types.len()).filter(is_it).collect()
     }
 
     #[test]
-    fn functions_keep_the_numbers_that_the_kernel_gave_them_and_nothing_else_is_told() {
+    fn places_keep_the_numbers_that_the_kernel_gave_them_and_nothing_else_is_told() {
+        let wanted = [("security_mmap_file", KIND_FUNC), ("btf_trace_sched_process_exec", KIND_TYPEDEF)];
         let kernel = Btf::vmlinux(Path::new("/sys")).unwrap();
-        let functions = kernel.functions(&["security_mmap_file", "chmod_common"]).unwrap();
-        let functions = Btf::parse(functions, None).unwrap();
-        assert_eq!(functions.types.len(), kernel.types.len());
-        for name in ["security_mmap_file", "chmod_common"] {
-            assert_eq!(numbers(&functions, name), numbers(&kernel, name));
-            assert!(!numbers(&kernel, name).is_empty());
+        let places = kernel.places(&wanted.map(|(name, _)| name.to_owned())).unwrap();
+        let places = Btf::parse(places, None).unwrap();
+        assert_eq!(places.types.len(), kernel.types.len());
+        for (name, kind) in wanted {
+            assert_eq!(numbers(&places, name, kind), numbers(&kernel, name, kind));
+            assert!(!numbers(&kernel, name, kind).is_empty(), "{name}");
         }
-        assert!(numbers(&functions, "d_move").is_empty());
-        assert_eq!((kernel.offset_of("path.dentry"), functions.offset_of("path.dentry")), (Some(8), None));
+        assert!(numbers(&places, "d_move", KIND_FUNC).is_empty());
+        assert_eq!((kernel.offset_of("path.dentry"), places.offset_of("path.dentry")), (Some(8), None));
     }
 }

@@ -21,11 +21,15 @@ pub enum LayoutError {
     Order(&'static str),
 }
 
-/// Looks every field up in the kernel's types, which it gives as well; overlayfs may be a module with types of its own.
-pub fn resolve(sys: &Path) -> Result<(Layout, Arc<Btf>), LayoutError> {
-    let vmlinux = Arc::new(Btf::vmlinux(sys)?);
-    let overlay = Btf::module(sys, "overlay", Arc::clone(&vmlinux)).ok();
-    Ok((resolve_in(&vmlinux, overlay.as_ref())?, vmlinux))
+/// The running kernel's types.
+pub fn types(sys: &Path) -> Result<Arc<Btf>, LayoutError> {
+    Ok(Arc::new(Btf::vmlinux(sys)?))
+}
+
+/// Looks every field up; overlayfs may be a module with type information of its own.
+pub fn resolve(types: &Arc<Btf>, sys: &Path) -> Result<Layout, LayoutError> {
+    let overlay = Btf::module(sys, "overlay", Arc::clone(types)).ok();
+    resolve_in(types, overlay.as_ref())
 }
 
 fn resolve_in(vmlinux: &Btf, overlay: Option<&Btf>) -> Result<Layout, LayoutError> {
@@ -43,8 +47,25 @@ fn resolve_in(vmlinux: &Btf, overlay: Option<&Btf>) -> Result<Layout, LayoutErro
         }
         slot.copy_from_slice(&found.unwrap_or(ABSENT).to_ne_bytes());
     }
+    if layout.ovl_inode_vfs_inode == ABSENT {
+        guess_overlay(vmlinux, &mut layout);
+    }
     layout.fits().map_err(LayoutError::Order)?;
     Ok(layout)
+}
+
+/// Modules have type information since 5.11 alone. From 4.19 to 5.18 the last fields of a `struct ovl_inode` but a mutex
+/// were `struct inode vfs_inode; struct dentry *__upperdentry; struct inode *lower` (fs/overlayfs/ovl_entry.h).
+fn guess_overlay(vmlinux: &Btf, layout: &mut Layout) {
+    // Mounts with ids of their own came with 5.12: the kernel is older.
+    let old =
+        ["vfsmount.mnt_userns", "vfsmount.mnt_idmap"].iter().all(|path| vmlinux.offset_of(path).is_none());
+    if let Some(inode) = vmlinux.size_of("inode").filter(|_| old) {
+        // Counted from `vfs_inode`, which is all that is ever at hand.
+        layout.ovl_inode_vfs_inode = 0;
+        layout.ovl_inode_upperdentry = inode;
+        layout.ovl_inode_lower = inode + 8;
+    }
 }
 
 /// Names of the fields that this kernel does not show, for `doctor`.
@@ -64,7 +85,8 @@ mod tests {
 
     #[test]
     fn the_running_kernel_shows_every_required_field_where_a_c_compiler_would_put_it() {
-        let (layout, _) = resolve(Path::new("/sys")).unwrap();
+        let sys = Path::new("/sys");
+        let layout = resolve(&types(sys).unwrap(), sys).unwrap();
         // `struct path { struct vfsmount *mnt; struct dentry *dentry; }` (include/linux/path.h), stable for decades.
         assert_eq!((layout.path_mnt, layout.path_dentry), (0, 8));
         assert_eq!(layout.vfsmount_mnt_root, 0);

@@ -6,16 +6,18 @@ use std::os::fd::AsFd as _;
 use aya::{
     Ebpf, EbpfLoader, Endianness,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
 };
 use zastava_common::abi::{Layout, LossKey, LossValue, RecordKind, Settings, Tier};
 use zerocopy::IntoBytes as _;
 
 use super::{
     btf::Btf,
-    hooks::{Attach, Gives, Hook, hooks},
-    object,
+    hooks::{Attach, Gives, Hook, Need, hooks},
 };
+
+/// The compiled kernel programs, embedded by `build.rs`; empty when the sensor was built without them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zastava-ebpf.o"));
 
 /// Sizes from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +78,9 @@ unsafe impl aya::Pod for LossKeyPod {}
 // SAFETY: as above.
 unsafe impl aya::Pod for LossValuePod {}
 
-/// Loads `tier` and attaches its hooks; `Err` when a required one is refused. `btf` is the kernel's own.
-pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
-    let object = object::for_this_kernel();
-    if object.is_empty() {
+/// Loads `tier` and attaches its hooks; `Err` when a required one is refused. `types` are the running kernel's.
+pub fn attach(tier: Tier, types: &Btf, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
+    if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     let settings = Settings {
@@ -88,7 +89,7 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
         process_watermark: sizes.process_ring / 4,
         files_watermark: sizes.files_ring / 4,
     };
-    let functions = functions(tier, btf)?;
+    let places = places(tier, types)?;
     let mut ebpf = EbpfLoader::new()
         // Offsets come by LAYOUT: nothing is left to relocate.
         .btf(None)
@@ -98,12 +99,15 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
         .map_max_entries("FILES_RING", sizes.files_ring)
         .map_max_entries("SEEN", sizes.seen_entries)
         .map_max_entries("LOSS", sizes.loss_entries)
-        .load(object)
+        .load(OBJECT)
         .map_err(|error| LoadError::Object(chain(&error)))?;
     let mut missing = Vec::new();
     for hook in hooks(tier) {
-        if let Err(reason) = attach_one(&mut ebpf, hook, functions.as_ref()) {
-            if hook.required {
+        if hook.need == Need::WhereThere && !types.has_function(hook.attach.place()) {
+            continue;
+        }
+        if let Err(reason) = attach_one(&mut ebpf, hook, &places) {
+            if hook.need == Need::Required {
                 return Err(LoadError::Hook { hook: hook.attach.describe(), reason });
             }
             missing.push(Missing { gives: hook.gives, hook: hook.attach.describe(), reason });
@@ -112,31 +116,28 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
     Ok(Attached { tier, missing, ebpf })
 }
 
-/// The kernel's numbers of the functions that trampolines are put on. aya reads all types that it is given, one by one,
-/// which costs more than loading does: it gets the functions alone.
-fn functions(tier: Tier, btf: &Btf) -> Result<Option<aya::Btf>, LoadError> {
-    let named: Vec<&str> = hooks(tier)
+/// The kernel's numbers of the functions and tracepoints that typed programs are attached to. aya reads all types that
+/// it is given, one by one, which costs more than loading does: it gets these alone.
+fn places(tier: Tier, types: &Btf) -> Result<aya::Btf, LoadError> {
+    let named: Vec<String> = hooks(tier)
         .filter_map(|hook| match hook.attach {
-            Attach::Fentry(place) | Attach::Fexit(place) => Some(place),
+            Attach::Fentry(place) | Attach::Fexit(place) => Some(place.to_owned()),
+            Attach::BtfTracepoint(place) => Some(format!("btf_trace_{place}")),
             Attach::RawTracepoint(_) | Attach::Kprobe(_) | Attach::Kretprobe(_) => None,
         })
         .collect();
-    if named.is_empty() {
-        return Ok(None);
-    }
-    let bytes = btf.functions(&named).ok_or_else(|| LoadError::Object("malformed types".to_owned()))?;
-    let btf = aya::Btf::parse(&bytes, Endianness::default());
-    btf.map(Some).map_err(|error| LoadError::Object(chain(&error)))
+    let bytes = types.places(&named).ok_or_else(|| LoadError::Object("malformed types".to_owned()))?;
+    aya::Btf::parse(&bytes, Endianness::default()).map_err(|error| LoadError::Object(chain(&error)))
 }
 
-fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: Option<&aya::Btf>) -> Result<(), String> {
+fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
     let program = ebpf.program_mut(hook.program).ok_or_else(|| format!("no program {}", hook.program))?;
-    let result = match (hook.attach, btf) {
-        (Attach::RawTracepoint(place), _) => load_raw_tracepoint(program, place),
-        (Attach::Fentry(place), Some(btf)) => load_fentry(program, place, btf),
-        (Attach::Fexit(place), Some(btf)) => load_fexit(program, place, btf),
-        (Attach::Kprobe(place) | Attach::Kretprobe(place), _) => load_kprobe(program, place),
-        (Attach::Fentry(_) | Attach::Fexit(_), None) => return Err("needs the kernel's BTF".to_owned()),
+    let result = match hook.attach {
+        Attach::RawTracepoint(place) => load_raw_tracepoint(program, place),
+        Attach::BtfTracepoint(place) => load_btf_tracepoint(program, place, btf),
+        Attach::Fentry(place) => load_fentry(program, place, btf),
+        Attach::Fexit(place) => load_fexit(program, place, btf),
+        Attach::Kprobe(place) | Attach::Kretprobe(place) => load_kprobe(program, place),
     };
     result.map_err(|error| explain(&error))
 }
@@ -145,6 +146,12 @@ fn load_raw_tracepoint(program: &mut Program, place: &str) -> Result<(), Program
     let program: &mut RawTracePoint = program.try_into()?;
     program.load()?;
     program.attach(place).map(drop)
+}
+
+fn load_btf_tracepoint(program: &mut Program, place: &str, btf: &aya::Btf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(place, btf)?;
+    program.attach().map(drop)
 }
 
 fn load_fentry(program: &mut Program, place: &str, btf: &aya::Btf) -> Result<(), ProgramError> {
@@ -178,10 +185,20 @@ impl Attached {
 
     /// Reads of kernel memory that failed, all CPUs and causes.
     pub fn read_failures(&self) -> u64 {
-        let Some(Ok(failures)) = self.ebpf.map("FAILURES").map(PerCpuArray::<_, u64>::try_from) else {
+        self.sum("FAILURES")
+    }
+
+    /// Operations and scripts that the programs had no room to keep in mind.
+    pub fn kept_refusals(&self) -> u64 {
+        self.sum("REFUSED")
+    }
+
+    /// The sum of a map of counters, over all rows and CPUs.
+    fn sum(&self, map: &str) -> u64 {
+        let Some(Ok(counters)) = self.ebpf.map(map).map(PerCpuArray::<_, u64>::try_from) else {
             return 0;
         };
-        failures.iter().filter_map(Result::ok).flat_map(|cpus| cpus.to_vec()).sum()
+        counters.iter().filter_map(Result::ok).flat_map(|cpus| cpus.to_vec()).sum()
     }
 
     /// Takes the rings and the ledger out, with the ledger's overflow rows in place.

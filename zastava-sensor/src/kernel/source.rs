@@ -110,6 +110,8 @@ pub struct KernelCounters {
     pub recursion_misses: Vec<(&'static str, u64)>,
     /// Kernel-side reads that failed.
     pub read_failures: u64,
+    /// What the programs had no room to keep from one hook to the next.
+    pub kept_refusals: u64,
 }
 
 /// One tier, attached and readable.
@@ -162,8 +164,9 @@ impl Source {
         let mut missing = Vec::new();
         let attached = match tier {
             Tier::Trampoline | Tier::Kprobe | Tier::Tracepoint => {
-                let (layout, btf) = layout::resolve(&config.sys_root)?;
-                let mut attached = load::attach(tier, &btf, &layout, config.sizes)?;
+                let types = layout::types(&config.sys_root)?;
+                let layout = layout::resolve(&types, &config.sys_root)?;
+                let mut attached = load::attach(tier, &types, &layout, config.sizes)?;
                 missing.append(&mut attached.missing.clone());
                 let maps = attached.take_maps()?;
                 Some((attached, Rings::new(maps.process, maps.files), KernelLedger::new(maps.loss)))
@@ -289,6 +292,7 @@ impl Source {
             counters.rings = rings.counters.clone();
             counters.recursion_misses = attached.programs().filter(|(_, misses)| *misses > 0).collect();
             counters.read_failures = attached.read_failures();
+            counters.kept_refusals = attached.kept_refusals();
             let now = boot_ns();
             batch
                 .records
