@@ -1,6 +1,7 @@
 //! What both sides of a boundary share.
 //!
-//! [`abi`] is `no_std` and shared with the kernel programs; the rest stands behind the feature `std`.
+//! [`abi`] is `no_std` and shared with the kernel programs; the rest stands behind the feature `std`, and what
+//! reads registries and speaks with the backend behind features of its own.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
@@ -9,5 +10,7 @@ pub mod abi;
 pub mod config;
 #[cfg(feature = "std")]
 pub mod event;
+#[cfg(feature = "evidence")]
+pub mod evidence;
 #[cfg(feature = "std")]
 pub mod metric;
