@@ -46,7 +46,7 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
         invalid(location, fault)
     })?;
     if let Err(fault) = admission::check(&config.admission) {
-        return Err(invalid(locate(text, &fault.key, &options()), fault));
+        return Err(invalid(locate(text, &fault.key, &options()), *fault));
     }
     Ok(config)
 }
