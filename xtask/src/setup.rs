@@ -115,6 +115,17 @@ pub(crate) fn test(kernels: &[Series]) -> Result<()> {
     kernels::fetch(&absent)
 }
 
+/// Makes sure that manifests can be rendered.
+pub(crate) fn lint() -> Result<()> {
+    if places::on_path("kubectl").is_some() {
+        return Ok(());
+    }
+    let missing =
+        packages::missing(vec![Package::new("kubernetes-client", "kubectl, which renders manifests")]);
+    announce("to check the manifests", &missing);
+    packages::install(&missing)
+}
+
 /// Makes sure that there is something to compare with.
 pub(crate) fn bench() -> Result<()> {
     let missing = packages::missing(vec![Package::new("libbpf-tools", "execsnoop, the sensor's reference")]);
