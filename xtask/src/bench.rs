@@ -42,18 +42,23 @@ enum Part {
     Machine,
     /// Time, on this machine's kernel
     Host,
+    /// Memory, through 20 minutes of programs that nobody saw before
+    Churn,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let Options { part, quick } = options;
     setup::bench()?;
     let mut sections = Vec::new();
-    // The machine's programs are built by the first and serve both.
-    if *part != Some(Part::Host) {
+    let wanted = |this: Part| part.is_none_or(|only| only == this);
+    if wanted(Part::Machine) {
         sections.push(machine(*quick)?);
     }
-    if *part != Some(Part::Machine) {
-        sections.push(host(*quick)?);
+    if wanted(Part::Host) {
+        sections.push(here("Time", "host", *quick)?);
+    }
+    if wanted(Part::Churn) {
+        sections.push(here("Memory", "churn", *quick)?);
     }
     let text = sections.join("\n");
     println!("\n{text}");
@@ -87,14 +92,15 @@ fn machine(quick: bool) -> Result<String> {
     Ok(tables)
 }
 
-fn host(quick: bool) -> Result<String> {
+/// On this machine.
+fn here(title: &str, place: &str, quick: bool) -> Result<String> {
     let program = vm::released()?.join(PROGRAM);
     let prefix = packages::as_root().with_context(|| format!("run {} as root", program.display()))?;
     let mut words = prefix.into_iter().map(OsString::from).chain([program.into_os_string()]);
     let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words).arg("host").args(quick.then_some("--quick"));
+    command.args(words).arg(place).args(quick.then_some("--quick"));
     let mut tables = format!(
-        "## Time, Linux {}\n\n{}, {} GiB, not otherwise idle for certain; measured on {}.\n\n",
+        "## {title}, Linux {}\n\n{}, {} GiB, not otherwise idle for certain; measured on {}.\n\n",
         step::output(Command::new("uname").arg("-r"))?.trim(),
         processor()?,
         memory()?,

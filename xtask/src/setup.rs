@@ -100,6 +100,8 @@ pub(crate) fn test(kernels: &[Series]) -> Result<()> {
         Package::new("qemu-system-x86", "boots the kernels that the tests run on"),
         Package::new("xz-utils", "unpacks modules of those kernels"),
         Package::new("binutils", "readelf, which build-ids are compared with"),
+        Package::new("xfsprogs", "makes the XFS file systems that files are identified on"),
+        Package::new("btrfs-progs", "the same for Btrfs"),
     ]);
     let absent = kernels::missing(kernels)?;
     if missing.is_empty() && absent.is_empty() {

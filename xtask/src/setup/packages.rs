@@ -56,6 +56,13 @@ pub(crate) fn llvm_of_rustc_web() -> Option<u32> {
 pub(crate) fn install(packages: &[Package]) -> Result<()> {
     let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let by_hand = format!("apt-get update && apt-get install --no-install-recommends {}", names.join(" "));
+    if places::on_path("apt-get").is_none() {
+        bail!(
+            "no apt-get here: install what Debian calls {} in this system's own way, or on Debian run, as root:\n  \
+             {by_hand}",
+            names.join(", ")
+        );
+    }
     let Some(prefix) = as_root() else {
         bail!("not root and no sudo here; as root run:\n  {by_hand}");
     };

@@ -174,10 +174,10 @@ text!(
 );
 
 text!(
-    /// The path of a unix socket, as long as `sun_path` allows (unix(7)).
+    /// The path of a unix socket: what `sun_path` allows (107 bytes, unix(7)), less the suffix under which it is made.
     SocketPath(String),
-    "a path of at most 107 bytes that begins with / and has no .. in it",
-    107,
+    "a path of at most 103 bytes that begins with / and has no .. in it",
+    103,
     "^/.",
     |text| if text == "/" { None } else { absolute(text) }
 );

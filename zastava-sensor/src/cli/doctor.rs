@@ -129,7 +129,7 @@ impl Report {
         let KernelConfig { sizes, proc_root, sys_root, .. } = config;
         let effective = effective_capabilities(proc_root);
         let btf = match layout::resolve(sys_root) {
-            Ok(found) => match layout::absent(&found).as_slice() {
+            Ok((found, _)) => match layout::absent(&found).as_slice() {
                 [] => "every field found".to_owned(),
                 absent => format!("found; without {}", absent.join(", ")),
             },

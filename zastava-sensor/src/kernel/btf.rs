@@ -29,6 +29,8 @@ pub struct Btf {
     strings_len: usize,
     /// Where each type begins, relative to `types_at`; index 0 is the first type of *this* BTF.
     types: Vec<u32>,
+    /// Which of them are structs and unions with members: a tenth of all.
+    structs: Vec<u32>,
     /// Id of the first type here.
     first_id: u32,
     /// Offset of the first string here.
@@ -51,10 +53,12 @@ struct Type {
 
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
 const KIND_TYPE_TAG: u32 = 18;
 const HEADER: usize = 12;
 const MEMBER: usize = 12;
@@ -97,9 +101,13 @@ impl Btf {
             return None;
         }
         let mut types = Vec::with_capacity(types_len / 24);
+        let mut structs = Vec::new();
         let mut at = types_at;
         while at < types_end {
             let info = u32_at(&data, at + 4)?;
+            if matches!((info >> 24) & 0x1f, KIND_STRUCT | KIND_UNION) && info & 0xffff > 0 {
+                structs.push(u32::try_from(types.len()).ok()?);
+            }
             types.push(u32::try_from(at - types_at).ok()?);
             at = at.checked_add(HEADER + extra((info >> 24) & 0x1f, (info & 0xffff) as usize)?)?;
         }
@@ -109,7 +117,38 @@ impl Btf {
             }
             None => (1, 0),
         };
-        Some(Self { base, data, types_at, strings_at, strings_len, types, first_id, first_string })
+        Some(Self { base, data, types_at, strings_at, strings_len, types, structs, first_id, first_string })
+    }
+
+    /// BTF in which every type has its number, and nothing but the named functions is told: for those who look a
+    /// function's number up by reading all there is, one list of members after the other.
+    ///
+    /// `None` for split BTF.
+    pub fn functions(&self, named: &[&str]) -> Option<Vec<u8>> {
+        /// `struct btf_header`: magic, version, flags, its length; place and length of types and of strings.
+        const OUR_HEADER: usize = 24;
+        if self.base.is_some() {
+            return None;
+        }
+        let strings = self.data.get(self.strings_at..self.strings_at + self.strings_len)?;
+        let types_len = u32::try_from(self.types.len() * HEADER).ok()?;
+        let mut out = Vec::with_capacity(OUR_HEADER + types_len as usize + strings.len());
+        out.extend_from_slice(self.data.get(..4)?);
+        let places = [OUR_HEADER as u32, 0, types_len, types_len, u32::try_from(strings.len()).ok()?];
+        out.extend(places.into_iter().flat_map(u32::to_ne_bytes));
+        for index in 0..self.types.len() {
+            let Type { name, kind, vlen, target, .. } = self.type_here(index)?;
+            let is_named = kind == KIND_FUNC && named.iter().any(|function| self.is_string(name, function));
+            let words = if is_named {
+                // Its length is its linkage.
+                [name, KIND_FUNC << 24 | u32::try_from(vlen).ok()?, target]
+            } else {
+                [0, KIND_FWD << 24, 0]
+            };
+            out.extend(words.into_iter().flat_map(u32::to_ne_bytes));
+        }
+        out.extend_from_slice(strings);
+        Some(out)
     }
 
     /// Byte offset of `struct.member.member`, looking through anonymous structs and unions as C does.
@@ -129,13 +168,10 @@ impl Btf {
     }
 
     fn find_struct(&self, name: &str) -> Option<Type> {
-        (0..self.types.len())
-            .filter_map(|index| self.type_here(index))
-            .find(|candidate| {
-                matches!(candidate.kind, KIND_STRUCT | KIND_UNION)
-                    && candidate.vlen > 0
-                    && self.string(candidate.name) == Some(name.as_bytes())
-            })
+        self.structs
+            .iter()
+            .filter_map(|index| self.type_here(*index as usize))
+            .find(|candidate| self.is_string(candidate.name, name))
             .or_else(|| self.base.as_ref()?.find_struct(name))
     }
 
@@ -209,13 +245,23 @@ impl Btf {
         }
     }
 
+    /// Whether that string stands at the place.
+    fn is_string(&self, offset: u32, wanted: &str) -> bool {
+        self.from(offset)
+            .and_then(|rest| rest.strip_prefix(wanted.as_bytes()))
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+
     fn string(&self, offset: u32) -> Option<&[u8]> {
-        let Some(here) = (offset as usize).checked_sub(self.first_string) else {
-            return self.base.as_ref()?.string(offset);
-        };
-        let strings = self.data.get(self.strings_at..self.strings_at + self.strings_len)?;
-        let rest = strings.get(here..)?;
-        rest.split(|byte| *byte == 0).next()
+        self.from(offset)?.split(|byte| *byte == 0).next()
+    }
+
+    /// The strings from that place on.
+    fn from(&self, offset: u32) -> Option<&[u8]> {
+        match (offset as usize).checked_sub(self.first_string) {
+            Some(here) => self.data.get(self.strings_at + here..self.strings_at + self.strings_len),
+            None => self.base.as_ref()?.from(offset),
+        }
     }
 }
 
@@ -239,4 +285,32 @@ fn extra(kind: u32, vlen: usize) -> Option<usize> {
 fn u32_at(data: &[u8], at: usize) -> Option<u32> {
     let bytes = data.get(at..at.checked_add(4)?)?;
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of all functions of that name.
+    fn numbers(btf: &Btf, name: &str) -> Vec<usize> {
+        let is_it = |index: &usize| -> bool {
+            let found = btf.type_here(*index).unwrap();
+            found.kind == KIND_FUNC && btf.is_string(found.name, name)
+        };
+        (0..btf.types.len()).filter(is_it).collect()
+    }
+
+    #[test]
+    fn functions_keep_the_numbers_that_the_kernel_gave_them_and_nothing_else_is_told() {
+        let kernel = Btf::vmlinux(Path::new("/sys")).unwrap();
+        let functions = kernel.functions(&["security_mmap_file", "chmod_common"]).unwrap();
+        let functions = Btf::parse(functions, None).unwrap();
+        assert_eq!(functions.types.len(), kernel.types.len());
+        for name in ["security_mmap_file", "chmod_common"] {
+            assert_eq!(numbers(&functions, name), numbers(&kernel, name));
+            assert!(!numbers(&kernel, name).is_empty());
+        }
+        assert!(numbers(&functions, "d_move").is_empty());
+        assert_eq!((kernel.offset_of("path.dentry"), functions.offset_of("path.dentry")), (Some(8), None));
+    }
 }

@@ -21,11 +21,11 @@ pub enum LayoutError {
     Order(&'static str),
 }
 
-/// Looks every field up; overlayfs may be a module with type information of its own.
-pub fn resolve(sys: &Path) -> Result<Layout, LayoutError> {
+/// Looks every field up in the kernel's types, which it gives as well; overlayfs may be a module with types of its own.
+pub fn resolve(sys: &Path) -> Result<(Layout, Arc<Btf>), LayoutError> {
     let vmlinux = Arc::new(Btf::vmlinux(sys)?);
     let overlay = Btf::module(sys, "overlay", Arc::clone(&vmlinux)).ok();
-    resolve_in(&vmlinux, overlay.as_ref())
+    Ok((resolve_in(&vmlinux, overlay.as_ref())?, vmlinux))
 }
 
 fn resolve_in(vmlinux: &Btf, overlay: Option<&Btf>) -> Result<Layout, LayoutError> {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_running_kernel_shows_every_required_field_where_a_c_compiler_would_put_it() {
-        let layout = resolve(Path::new("/sys")).unwrap();
+        let (layout, _) = resolve(Path::new("/sys")).unwrap();
         // `struct path { struct vfsmount *mnt; struct dentry *dentry; }` (include/linux/path.h), stable for decades.
         assert_eq!((layout.path_mnt, layout.path_dentry), (0, 8));
         assert_eq!(layout.vfsmount_mnt_root, 0);

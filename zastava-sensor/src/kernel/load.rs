@@ -4,7 +4,7 @@
 use std::os::fd::AsFd as _;
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, Endianness,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
     programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
 };
@@ -12,6 +12,7 @@ use zastava_common::abi::{Layout, LossKey, LossValue, RecordKind, Settings, Tier
 use zerocopy::IntoBytes as _;
 
 use super::{
+    btf::Btf,
     hooks::{Attach, Gives, Hook, hooks},
     object,
 };
@@ -75,8 +76,8 @@ unsafe impl aya::Pod for LossKeyPod {}
 // SAFETY: as above.
 unsafe impl aya::Pod for LossValuePod {}
 
-/// Loads `tier` and attaches its hooks; `Err` when a required one is refused.
-pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
+/// Loads `tier` and attaches its hooks; `Err` when a required one is refused. `btf` is the kernel's own.
+pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
     let object = object::for_this_kernel();
     if object.is_empty() {
         return Err(LoadError::NoObject);
@@ -87,12 +88,10 @@ pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, Loa
         process_watermark: sizes.process_ring / 4,
         files_watermark: sizes.files_ring / 4,
     };
-    let btf = match tier {
-        Tier::Trampoline => Some(Btf::from_sys_fs().map_err(|error| LoadError::Object(chain(&error)))?),
-        Tier::Kprobe | Tier::Tracepoint | Tier::Sideband => None,
-    };
+    let functions = functions(tier, btf)?;
     let mut ebpf = EbpfLoader::new()
-        .btf(btf.as_ref())
+        // Offsets come by LAYOUT: nothing is left to relocate.
+        .btf(None)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .override_global("SETTINGS", settings.as_bytes(), true)
         .map_max_entries("PROCESS_RING", sizes.process_ring)
@@ -103,7 +102,7 @@ pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, Loa
         .map_err(|error| LoadError::Object(chain(&error)))?;
     let mut missing = Vec::new();
     for hook in hooks(tier) {
-        if let Err(reason) = attach_one(&mut ebpf, hook, btf.as_ref()) {
+        if let Err(reason) = attach_one(&mut ebpf, hook, functions.as_ref()) {
             if hook.required {
                 return Err(LoadError::Hook { hook: hook.attach.describe(), reason });
             }
@@ -113,7 +112,24 @@ pub fn attach(tier: Tier, layout: &Layout, sizes: Sizes) -> Result<Attached, Loa
     Ok(Attached { tier, missing, ebpf })
 }
 
-fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: Option<&Btf>) -> Result<(), String> {
+/// The kernel's numbers of the functions that trampolines are put on. aya reads all types that it is given, one by one,
+/// which costs more than loading does: it gets the functions alone.
+fn functions(tier: Tier, btf: &Btf) -> Result<Option<aya::Btf>, LoadError> {
+    let named: Vec<&str> = hooks(tier)
+        .filter_map(|hook| match hook.attach {
+            Attach::Fentry(place) | Attach::Fexit(place) => Some(place),
+            Attach::RawTracepoint(_) | Attach::Kprobe(_) | Attach::Kretprobe(_) => None,
+        })
+        .collect();
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let bytes = btf.functions(&named).ok_or_else(|| LoadError::Object("malformed types".to_owned()))?;
+    let btf = aya::Btf::parse(&bytes, Endianness::default());
+    btf.map(Some).map_err(|error| LoadError::Object(chain(&error)))
+}
+
+fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: Option<&aya::Btf>) -> Result<(), String> {
     let program = ebpf.program_mut(hook.program).ok_or_else(|| format!("no program {}", hook.program))?;
     let result = match (hook.attach, btf) {
         (Attach::RawTracepoint(place), _) => load_raw_tracepoint(program, place),
@@ -131,13 +147,13 @@ fn load_raw_tracepoint(program: &mut Program, place: &str) -> Result<(), Program
     program.attach(place).map(drop)
 }
 
-fn load_fentry(program: &mut Program, place: &str, btf: &Btf) -> Result<(), ProgramError> {
+fn load_fentry(program: &mut Program, place: &str, btf: &aya::Btf) -> Result<(), ProgramError> {
     let program: &mut FEntry = program.try_into()?;
     program.load(place, btf)?;
     program.attach().map(drop)
 }
 
-fn load_fexit(program: &mut Program, place: &str, btf: &Btf) -> Result<(), ProgramError> {
+fn load_fexit(program: &mut Program, place: &str, btf: &aya::Btf) -> Result<(), ProgramError> {
     let program: &mut FExit = program.try_into()?;
     program.load(place, btf)?;
     program.attach().map(drop)

@@ -162,8 +162,8 @@ impl Source {
         let mut missing = Vec::new();
         let attached = match tier {
             Tier::Trampoline | Tier::Kprobe | Tier::Tracepoint => {
-                let layout = layout::resolve(&config.sys_root)?;
-                let mut attached = load::attach(tier, &layout, config.sizes)?;
+                let (layout, btf) = layout::resolve(&config.sys_root)?;
+                let mut attached = load::attach(tier, &btf, &layout, config.sizes)?;
                 missing.append(&mut attached.missing.clone());
                 let maps = attached.take_maps()?;
                 Some((attached, Rings::new(maps.process, maps.files), KernelLedger::new(maps.loss)))
@@ -294,7 +294,8 @@ impl Source {
                 .records
                 .extend(ledger.read().into_iter().map(|(key, value)| loss(self.tier, now, key, value)));
         }
-        if let Some(perf) = &self.perf {
+        if let Some(perf) = &mut self.perf {
+            perf.tell_losses(self.tier, &mut batch.records);
             counters.perf = perf.reader.counters();
         }
         if let Some(files) = &mut self.files {
@@ -325,6 +326,12 @@ impl Files {
     }
 }
 
+/// Bytes of perf ring for each CPU, so that all of them together have about 8 MiB.
+fn roomy() -> usize {
+    const TOGETHER: usize = 8 << 20;
+    (TOGETHER / perf::cpus().next_power_of_two()).clamp(256 << 10, 2 << 20)
+}
+
 impl Perf {
     fn open(tier: Tier, config: &KernelConfig) -> Result<Self, PerfError> {
         let make = match tier {
@@ -332,13 +339,21 @@ impl Perf {
             Tier::Tracepoint => Some(Make::Mappings),
             Tier::Sideband => Some(Make::Everything),
         };
-        let settings = perf::Settings {
+        let plain = perf::Settings {
             processes: make == Some(Make::Everything),
             identity: make.is_some(),
             ..perf::Settings::default()
         };
+        let reader = match make {
+            // Each record counts: as much room as the BPF rings would have, where that much may be locked.
+            Some(_) => match PerfReader::open(&perf::Settings { ring_bytes: roomy(), ..plain }) {
+                Err(PerfError::Map { .. }) => PerfReader::open(&plain),
+                opened => opened,
+            },
+            None => PerfReader::open(&plain),
+        };
         Ok(Self {
-            reader: PerfReader::open(&settings)?,
+            reader: reader?,
             order: match make {
                 // A program is mapped before BPF tells its exec: the exec goes first.
                 Some(Make::Mappings) => InOrder::holding(LOADING_NS),
@@ -363,6 +378,14 @@ impl Perf {
             order.release(u64::MAX, &mut take);
         }
         assembler.expire(boot_ns(), |record| records.push(record));
+    }
+
+    /// Losses that no record told of. Where perf only gives build-ids, a lost record is no lost event.
+    fn tell_losses(&mut self, tier: Tier, records: &mut Vec<KernelRecord>) {
+        let lost = self.reader.new_losses();
+        if let (Some(assembler), 1..) = (&mut self.assembler, lost) {
+            assembler.lost(lost, machine(tier, boot_ns()), |record| records.push(record));
+        }
     }
 
     fn give_build_ids(&mut self, records: &mut [KernelRecord]) {
@@ -435,14 +458,19 @@ fn unwatched(mark: &fanotify::Mark) -> Option<Missing> {
 }
 
 fn loss(tier: Tier, now: u64, key: LossKey, value: LossValue) -> KernelRecord {
-    let origin = Origin {
+    let cgroup_id = (key.cgroup_id != 0).then_some(key.cgroup_id);
+    KernelRecord { origin: Origin { cgroup_id, ..machine(tier, now) }, what: What::Loss { key, value } }
+}
+
+/// Of no process.
+fn machine(tier: Tier, now: u64) -> Origin {
+    Origin {
         tier,
         boot_ns: now,
         process: ProcessKey { tgid: 0, start_boot_ns: 0 },
         tid: 0,
-        cgroup_id: (key.cgroup_id != 0).then_some(key.cgroup_id),
+        cgroup_id: None,
         mnt_ns: None,
         sequence: None,
-    };
-    KernelRecord { origin, what: What::Loss { key, value } }
+    }
 }

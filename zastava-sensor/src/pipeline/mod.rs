@@ -230,7 +230,7 @@ fn announce(source: &Source, readiness: &Readiness) {
         );
     }
     for missing in source.missing() {
-        readiness.degraded(missing.gives.name(), &format!("{}: {}", missing.hook, missing.reason));
+        readiness.degraded(&missing.hook, &format!("without {}: {}", missing.gives.name(), missing.reason));
         tracing::warn!(hook = missing.hook, reason = missing.reason, "without {}", missing.gives.name());
     }
     tracing::info!(tier = source.tier().name(), "attached");

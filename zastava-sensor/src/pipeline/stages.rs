@@ -7,7 +7,10 @@ use tokio::sync::mpsc;
 use super::{figures, observer::Observer};
 use crate::{
     health::{Readiness, Step},
-    kernel::source::{Batch, KernelCounters},
+    kernel::{
+        source::{Batch, KernelCounters},
+        sys::memory::give_back,
+    },
     observation::Observation,
     process::{Existing, Scan},
 };
@@ -47,6 +50,7 @@ impl Stages {
     pub(super) fn run(mut self, scan: Scan, flush: Duration, readiness: &Readiness) {
         // Nobody is left to tell why it ended.
         let _ = self.enumerate(scan, flush).and_then(|()| {
+            give_back();
             readiness.reached(Step::Enumerated);
             tracing::info!("ready");
             while let Some(batch) = self.input.blocking_recv() {

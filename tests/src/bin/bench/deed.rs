@@ -1,6 +1,7 @@
 //! What happens on the machine while tools watch.
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -13,9 +14,15 @@ use zastava_tests::{
     sensor::find,
 };
 
-/// A program that ends at once: about 300 bytes, static, without a library.
+/// A program that ends at once: about 300 bytes, static, without a library. It takes the place of an earlier one, as a
+/// new file that nobody has seen.
 pub(crate) fn program(directory: &Path, name: &str) -> Result<PathBuf> {
-    Ok(Fixture::program(directory.join(name), &Program::new(name, Deed::Exit(0)))?.path)
+    let path = directory.join(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    Ok(Fixture::program(path, &Program::new(name, Deed::Exit(0)))?.path)
 }
 
 /// Executes the program so often, one after the other (`posix_spawn` and `waitpid`); how long that took.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use zastava_common::abi::Tier;
 
 use crate::{
-    deed, hashing,
+    build, deed, hashing,
     machine::sum,
     table::{Table, none, ratio, thousands},
     told::Told,
@@ -28,8 +28,8 @@ struct Round {
 
 pub(crate) fn measure(directory: &Path, quick: bool) -> Result<()> {
     let (rounds, execs) = if quick { (3, 1000) } else { (7, 5000) };
-    let tools = [None, Some(Tool::Execsnoop), Some(Tool::Sensor(Tier::Tracepoint))];
-    let mut measured: [Vec<Round>; 3] = Default::default();
+    let tools = [None, Some(Tool::Submit), Some(Tool::Execsnoop), Some(Tool::Sensor(Tier::Tracepoint))];
+    let mut measured: [Vec<Round>; 4] = Default::default();
     for _ in 0..rounds {
         for (tool, rounds) in tools.iter().zip(&mut measured) {
             rounds.push(round(*tool, directory, execs)?);
@@ -48,8 +48,9 @@ pub(crate) fn measure(directory: &Path, quick: bool) -> Result<()> {
     for (tool, rounds) in tools.iter().zip(&measured) {
         let figure = |of: fn(&Round) -> u64| thousands(middle(rounds, of));
         let of_tool = |of: fn(&Round) -> u64| tool.map_or_else(none, |_| figure(of));
-        let total = |of: fn(&Told) -> u64| {
-            tool.map_or_else(none, |_| rounds.iter().map(|round| of(&round.told)).sum::<u64>().to_string())
+        let total = |of: fn(&Told) -> u64| match tool {
+            None | Some(Tool::Submit) => none(),
+            Some(_) => rounds.iter().map(|round| of(&round.told)).sum::<u64>().to_string(),
         };
         let sorted = sorted(rounds, |round| round.row);
         let end = |at: Option<&u64>| thousands(at.copied().unwrap_or_default());
@@ -66,6 +67,7 @@ pub(crate) fn measure(directory: &Path, quick: bool) -> Result<()> {
         ]);
     }
     table.print();
+    build::measure(directory, quick)?.print();
     hashing::measure(directory, quick)?.print();
     Ok(())
 }
@@ -96,7 +98,7 @@ fn middle(rounds: &[Round], of: impl Fn(&Round) -> u64) -> u64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-fn sorted(rounds: &[Round], of: impl Fn(&Round) -> u64) -> Vec<u64> {
+pub(crate) fn sorted<T>(rounds: &[T], of: impl Fn(&T) -> u64) -> Vec<u64> {
     let mut figures: Vec<u64> = rounds.iter().map(of).collect();
     figures.sort_unstable();
     figures

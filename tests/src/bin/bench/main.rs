@@ -1,10 +1,13 @@
 //! Measures what the sensor costs, beside others in the same run, and prints tables (Markdown, each line after
 //! `bench: `).
 //!
-//! `zastava-bench machine|host [--quick]`, as root. `machine` is for an emulated machine with one processor whose time
-//! counts instructions; what it prints in nanoseconds are instructions then. `host` is for any other machine.
+//! `zastava-bench machine|host|churn [--quick]`, as root. `machine` is for an emulated machine with one processor whose
+//! time counts instructions; what it prints in nanoseconds are instructions then. `host` and `churn` are for any other
+//! machine.
 #![forbid(unsafe_code)]
 
+mod build;
+mod churn;
 mod cost;
 mod deed;
 mod hashing;
@@ -37,13 +40,14 @@ fn run() -> Result<()> {
     let (place, quick) = match words.as_slice() {
         [place] => (*place, false),
         [place, "--quick"] => (*place, true),
-        _ => bail!("zastava-bench machine|host [--quick]"),
+        _ => bail!("zastava-bench machine|host|churn [--quick]"),
     };
     let _statistics = Statistics::on()?;
     let directory = tempfile::Builder::new().prefix("zastava-bench-").tempdir()?;
     match place {
         "machine" => machine::measure(directory.path(), quick),
         "host" => host::measure(directory.path(), quick),
-        other => bail!("no place {other}: machine or host"),
+        "churn" => churn::measure(directory.path(), quick),
+        other => bail!("no place {other}: machine, host or churn"),
     }
 }

@@ -102,8 +102,11 @@ fn loop_before(watcher: &Watcher, file: &Path, count: u32) -> Result<Seen> {
         let printed = deed::tester(&["remap", &file.to_string_lossy(), &count.to_string()])?;
         printed.parse().with_context(|| format!("the tester's time: {printed}"))
     };
-    // The first time is another matter.
+    // The first time is another matter: files are read then.
     remap(10)?;
+    if let Watcher::Tool(_, running) = watcher {
+        running.drained()?;
+    }
     let Some(pid) = watcher.pid() else { return Ok(Seen { passed: remap(count)?, ..Seen::default() }) };
     let before = Cost::of(pid)?;
     let passed = remap(count)?;

@@ -40,6 +40,7 @@ impl Output {
                 let lost = self.log.lines().filter_map(|line| line.strip_prefix("Lost ")?.split(' ').next());
                 told.lost_execs = lost.filter_map(|count| count.parse::<u64>().ok()).sum();
             }
+            Tool::Submit => {}
             Tool::Sensor(_) => {
                 told.exits = Some(0);
                 let path = path.to_string_lossy();

@@ -19,15 +19,20 @@ use crate::cost::Cost;
 
 /// The log's line by which the sensor says that everything is attached and known.
 const READY: &str = " ready";
+/// The tester's word for the same.
+const ATTACHED: &str = "attached";
 const PATIENCE: Duration = Duration::from_mins(2);
 /// execsnoop does not say when it is attached; loading its two programs takes far less.
 const EXECSNOOP_START: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(5);
 /// A tool that writes nothing for so long has told all. The sensor gathers for 20 ms, execsnoop does not.
 const QUIET: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     Execsnoop,
+    /// No tool: a program that submits 40 bytes for each exec, and nobody who reads them.
+    Submit,
     Sensor(Tier),
 }
 
@@ -35,6 +40,7 @@ impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Execsnoop => f.write_str("execsnoop"),
+            Self::Submit => f.write_str("40 bytes submitted, unread"),
             Self::Sensor(tier) => write!(f, "Zastava, {}", tier.name()),
         }
     }
@@ -71,7 +77,13 @@ impl Tool {
         let mut command = match self {
             Self::Execsnoop => {
                 let mut command = Command::new("execsnoop");
-                command.stdout(File::create(&output)?);
+                command.stdout(File::create(&output)?).stdin(Stdio::null());
+                command
+            }
+            Self::Submit => {
+                let mut command = Command::new(sensor::find("ZASTAVA_TESTER", "zastava-tester")?);
+                // It ends with its standard input.
+                command.arg("submit").stdout(File::create(&output)?).stdin(Stdio::piped());
                 command
             }
             Self::Sensor(tier) => {
@@ -82,17 +94,18 @@ impl Tool {
                 fs::write(&config, format!("zastava:\n  sensor:\n    tier: {tier}\n    {settings}\n"))?;
                 command.args(["run", "--output", "json", "--metrics-address", "127.0.0.1:0", "--socket"]);
                 command.arg(directory.join("socket")).arg("--config").arg(config);
-                command.arg("--output-file").arg(&output).stdout(Stdio::null());
+                command.arg("--output-file").arg(&output).stdout(Stdio::null()).stdin(Stdio::null());
                 command
             }
         };
-        command.env("NO_COLOR", "1").env_remove("ZASTAVA_LOG").stdin(Stdio::null()).stderr(Stdio::piped());
+        command.env("NO_COLOR", "1").env_remove("ZASTAVA_LOG").stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let log = sensor::follow(child.stderr.take().context("no log")?);
         let mut running = Running { tool: self, child, output, log, start: None };
         match self {
             Self::Execsnoop => thread::sleep(EXECSNOOP_START),
+            Self::Submit => running.await_attached(begun)?,
             Self::Sensor(_) => running.await_ready(begun)?,
         }
         Ok(running)
@@ -127,7 +140,7 @@ impl Running {
     pub(crate) fn end(mut self) -> Result<Output> {
         kill_process(Pid::from_child(&self.child), Signal::INT)?;
         let status = self.child.wait()?;
-        if self.tool != Tool::Execsnoop && !status.success() {
+        if matches!(self.tool, Tool::Sensor(_)) && !status.success() {
             bail!("{} ended with {status}; log:\n{}", self.tool, self.log());
         }
         Ok(Output { tool: self.tool, path: self.output.clone(), log: self.log() })
@@ -150,6 +163,16 @@ impl Running {
                 Err(RecvTimeoutError::Timeout) => bail!("{} is not ready:\n{text}", self.tool),
             }
         }
+    }
+
+    fn await_attached(&mut self, begun: Instant) -> Result<()> {
+        while !fs::read_to_string(&self.output)?.contains(ATTACHED) {
+            if self.child.try_wait()?.is_some() || begun.elapsed() > PATIENCE {
+                bail!("{} is not attached:\n{}", self.tool, self.log());
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     fn log(&self) -> String {

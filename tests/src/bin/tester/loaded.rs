@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::{Outcome, raw};
+use super::{Outcome, bpf};
 
 /// Prints the ids of all kernel programs.
 pub(super) fn programs() -> io::Result<Outcome> {
     let mut id = 0;
-    while let Some(next) = raw::next_program(id)? {
+    while let Some(next) = bpf::next_program(id)? {
         println!("{next}");
         id = next;
     }

@@ -3,6 +3,7 @@
 //! One static program with a subcommand for each thing, so that it runs in a virtual machine that has nothing else.
 //! It ends with 0 when the thing was done, with 77 when this kernel cannot do it (and says why), else with 1.
 
+mod bpf;
 mod create;
 mod empty;
 mod exec;
@@ -70,6 +71,7 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("programs", []) => loaded::programs(),
         ("remap", [file, count]) => map::again(file, &count.to_string_lossy()),
         ("empty", [function]) => empty::empty(function),
+        ("submit", []) => empty::submit(),
         ("parent", [program, count]) => storm::parent(program, &count.to_string_lossy()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no such thing, or not with these arguments")),
     }

@@ -109,11 +109,16 @@ impl SidebandAssembler {
             }
             Kind::Fork(task) if everything => self.fork(task),
             Kind::Exit(task) if everything => self.exit(task, origin, &mut sink),
-            Kind::Lost(count) => {
-                self.processes.iter_mut().for_each(|(_, process)| process.threads.doubt());
-                sink(self.loss(origin, count));
-            }
+            Kind::Lost(count) => self.lost(count, origin, sink),
             Kind::Mmap(_) | Kind::Comm { .. } | Kind::Fork(_) | Kind::Exit(_) => {}
+        }
+    }
+
+    /// Records were lost; 0: their number is told elsewhere.
+    pub fn lost(&mut self, count: u64, origin: Origin, mut sink: impl FnMut(KernelRecord)) {
+        self.processes.iter_mut().for_each(|(_, process)| process.threads.doubt());
+        if count > 0 {
+            sink(self.loss(origin, count));
         }
     }
 

@@ -20,4 +20,4 @@ mod threads;
 pub use assembler::SidebandAssembler;
 pub use hints::BuildIdHints;
 pub use order::{InOrder, SETTLE_NS};
-pub use reader::{Counters, PerfError, PerfReader, Settings, Support, probe};
+pub use reader::{Counters, PerfError, PerfReader, Settings, Support, cpus, probe};

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::kernel::sys::clock::boot_ns;
-use crate::kernel::sys::perf::{Attr, event_id, flag, open_on_cpu, share_ring};
+use crate::kernel::sys::perf::{Attr, event_id, flag, lost, open_on_cpu, share_ring};
 
 use super::pair::Pairing;
 use super::record::{Kind, Record, decode};
@@ -38,6 +38,8 @@ pub struct Support {
     pub records: Result<(), Errno>,
     /// Build-ids in them: Linux 5.12 (`EINVAL` before).
     pub build_id: Result<(), Errno>,
+    /// Losses at any time: Linux 6.0 (`EINVAL` before). Else a loss is told by the next record that finds room.
+    pub losses: Result<(), Errno>,
 }
 
 /// What the reader could not use.
@@ -76,11 +78,16 @@ const PROCESSES: u64 = flag::COMM | flag::COMM_EXEC | flag::TASK;
 /// Opens trial events on the first CPU that is on line.
 pub fn probe() -> Support {
     let cpu = online_cpus().ok().and_then(|cpus| cpus.first().copied()).unwrap_or(0);
-    let trial = |flags| match open_on_cpu(&Attr::dummy(flags, 1), cpu) {
+    let trial = |attr: &Attr| match open_on_cpu(attr, cpu) {
         Ok(_) => Ok(()),
         Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
     };
-    Support { records: trial(MAPPINGS | PROCESSES), build_id: trial(MAPPINGS | flag::BUILD_ID) }
+    let dummy = |flags| Attr::dummy(flags, 1);
+    Support {
+        records: trial(&dummy(MAPPINGS | PROCESSES)),
+        build_id: trial(&dummy(MAPPINGS | flag::BUILD_ID)),
+        losses: trial(&dummy(MAPPINGS).telling_losses()),
+    }
 }
 
 /// The rings of all CPUs that were on line when it was opened.
@@ -90,6 +97,8 @@ pub struct PerfReader {
     scratch: Vec<u8>,
     counters: Counters,
     build_ids: bool,
+    /// The events can be asked for their losses: what the records say of them is the same again.
+    tells_losses: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +110,7 @@ struct Lane {
 /// The event that adds inodes, writing into the same ring, and what joins its records.
 #[derive(Debug)]
 struct Second {
-    _event: OwnedFd,
+    event: OwnedFd,
     id: u64,
     pairing: Pairing,
 }
@@ -110,7 +119,8 @@ impl PerfReader {
     /// Starts the records. Without [`Support::build_id`] mappings come with their inodes alone.
     pub fn open(settings: &Settings) -> Result<Self, PerfError> {
         let cpus = online_cpus().map_err(|source| PerfError::Cpus { path: ONLINE, source })?;
-        let build_ids = probe().build_id.is_ok();
+        let Support { build_id, losses, .. } = probe();
+        let (build_ids, tells_losses) = (build_id.is_ok(), losses.is_ok());
         let watermark = (settings.ring_bytes / 4) as u32;
         let mut flags = MAPPINGS;
         if settings.processes {
@@ -119,8 +129,12 @@ impl PerfReader {
         if build_ids {
             flags |= flag::BUILD_ID;
         }
-        let first = Attr::dummy(flags, watermark);
-        let second = (build_ids && settings.identity).then(|| Attr::dummy(MAPPINGS, watermark));
+        let dummy = |flags| {
+            let attr = Attr::dummy(flags, watermark);
+            if tells_losses { attr.telling_losses() } else { attr }
+        };
+        let first = dummy(flags);
+        let second = (build_ids && settings.identity).then(|| dummy(MAPPINGS));
         let mut lanes = Vec::with_capacity(cpus.len());
         for cpu in cpus {
             match Lane::open(cpu, &first, second.as_ref(), settings.ring_bytes) {
@@ -134,7 +148,7 @@ impl PerfReader {
         if lanes.is_empty() {
             return Err(PerfError::NoCpu);
         }
-        Ok(Self { lanes, scratch: Vec::new(), counters: Counters::default(), build_ids })
+        Ok(Self { lanes, scratch: Vec::new(), counters: Counters::default(), build_ids, tells_losses })
     }
 
     /// Whether mappings carry build-ids.
@@ -152,15 +166,18 @@ impl PerfReader {
     /// At most one ring's worth per CPU. Never blocks. Forks and exits come without [`Settings::processes`] too: the
     /// kernel gives them to every event that wants mappings.
     pub fn read(&mut self, mut sink: impl FnMut(Record<'_>)) {
-        let Self { lanes, scratch, counters, .. } = self;
+        let Self { lanes, scratch, counters, tells_losses, .. } = self;
         for Lane { ring, second } in lanes {
             let started = boot_ns();
             let inode_event = second.as_ref().map(|second| second.id);
             let sound = ring.read(scratch, |bytes| match decode(bytes, inode_event) {
-                Ok(record) => {
+                Ok(mut record) => {
                     counters.records += 1;
-                    if let Kind::Lost(count) = record.kind {
-                        counters.lost += count;
+                    if let Kind::Lost(count) = &mut record.kind {
+                        if *tells_losses {
+                            *count = 0;
+                        }
+                        counters.lost += *count;
                     }
                     match second {
                         Some(second) => second.pairing.push(record, &mut sink),
@@ -181,6 +198,22 @@ impl PerfReader {
         }
     }
 
+    /// Asks the events for losses that nobody was told of yet; 0 where [`Support::losses`] says that they cannot be
+    /// asked. A loss that no record follows is known by this alone.
+    pub fn new_losses(&mut self) -> u64 {
+        if !self.tells_losses {
+            return 0;
+        }
+        let events = self.lanes.iter().flat_map(|Lane { ring, second }| {
+            [Some(ring.as_fd()), second.as_ref().map(|second| second.event.as_fd())]
+        });
+        // What cannot be read now is read the next time: the sum only grows.
+        let sum = events.flatten().filter_map(|event| lost(event).ok()).sum::<u64>();
+        let new = sum.saturating_sub(self.counters.lost);
+        self.counters.lost += new;
+        new
+    }
+
     pub fn counters(&self) -> Counters {
         self.counters
     }
@@ -196,12 +229,17 @@ impl Lane {
                 let id = share_ring(event.as_fd(), ring.as_fd())
                     .and_then(|()| event_id(event.as_fd()))
                     .map_err(|source| PerfError::Open { cpu, source })?;
-                Some(Second { _event: event, id, pairing: Pairing::default() })
+                Some(Second { event, id, pairing: Pairing::default() })
             }
             None => None,
         };
         Ok(Self { ring, second })
     }
+}
+
+/// CPUs that are on line now.
+pub fn cpus() -> usize {
+    online_cpus().map_or(1, |cpus| cpus.len().max(1))
 }
 
 fn online_cpus() -> io::Result<Vec<u32>> {

@@ -4,5 +4,6 @@ pub mod bpf;
 pub mod clock;
 pub mod fanotify;
 pub mod handle;
+pub mod memory;
 pub mod perf;
 pub mod stat;

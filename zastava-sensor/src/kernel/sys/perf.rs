@@ -59,6 +59,9 @@ const PERF_EVENT_IOC_ID: libc::c_ulong = 0x8008_2407;
 /// `PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID | PERF_SAMPLE_CPU`: what stands at the end of each record.
 const SAMPLE_TYPE: u64 = 1 << 1 | 1 << 2 | 1 << 6 | 1 << 7;
 
+/// Since 6.0: reading the event tells how many of its records found no room.
+const PERF_FORMAT_LOST: u64 = 1 << 4;
+
 impl Attr {
     /// A dummy event with the records that `flags` name, on `CLOCK_BOOTTIME`, waking its reader at `watermark` bytes.
     pub fn dummy(flags: u64, watermark: u32) -> Self {
@@ -72,6 +75,12 @@ impl Attr {
             clockid: libc::CLOCK_BOOTTIME,
             ..Self::default()
         }
+    }
+
+    /// The same event, which can be asked for its losses ([`lost`]).
+    #[must_use]
+    pub fn telling_losses(self) -> Self {
+        Self { read_format: PERF_FORMAT_LOST, ..self }
     }
 }
 
@@ -108,4 +117,15 @@ pub fn event_id(event: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: the kernel writes the eight bytes of `id`, which outlives the call.
     let result = unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_ID, std::ptr::from_mut(&mut id)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
+}
+
+/// Records of the event that found no room since it was opened; it must have been opened as one that tells.
+pub fn lost(event: BorrowedFd<'_>) -> rustix::io::Result<u64> {
+    // Its value, which a dummy event does not have, and the losses.
+    let mut answer = [0_u8; 16];
+    let read = rustix::io::read(event, &mut answer)?;
+    match answer.last_chunk() {
+        Some(lost) if read == answer.len() => Ok(u64::from_ne_bytes(*lost)),
+        _ => Err(rustix::io::Errno::IO),
+    }
 }
