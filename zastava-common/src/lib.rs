@@ -14,3 +14,5 @@ pub mod event;
 pub mod evidence;
 #[cfg(feature = "std")]
 pub mod metric;
+#[cfg(any(feature = "backend", feature = "evidence"))]
+mod net;

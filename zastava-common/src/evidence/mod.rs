@@ -8,6 +8,7 @@
 pub mod digest;
 mod facts;
 mod fault;
+pub mod manifest;
 pub mod reference;
 pub mod registry;
 mod source;
