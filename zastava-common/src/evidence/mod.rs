@@ -11,6 +11,7 @@ mod fault;
 pub mod manifest;
 pub mod reference;
 pub mod registry;
+pub mod signature;
 mod source;
 pub mod verifier;
 
