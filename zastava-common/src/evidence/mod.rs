@@ -9,6 +9,7 @@ pub mod digest;
 mod facts;
 mod fault;
 pub mod manifest;
+mod predicate;
 pub mod reference;
 pub mod registry;
 pub mod signature;
