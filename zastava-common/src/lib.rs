@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+#[cfg(feature = "backend")]
+pub mod backend;
 #[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]
