@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+#[cfg(feature = "backend")]
+pub mod backend;
 #[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]
@@ -14,3 +16,5 @@ pub mod event;
 pub mod evidence;
 #[cfg(feature = "std")]
 pub mod metric;
+#[cfg(any(feature = "backend", feature = "evidence"))]
+mod net;

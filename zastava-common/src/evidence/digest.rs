@@ -49,6 +49,11 @@ impl Digest {
         &self.hex
     }
 
+    /// The hash alone, as bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        unhex(&self.hex).unwrap_or_default()
+    }
+
     /// Whether `content` is what this digest names.
     pub fn is_of(&self, content: &[u8]) -> bool {
         Self::of(self.algorithm, content) == *self
@@ -128,4 +133,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The bytes of a hexadecimal text.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match pair {
+            [b'+', _] => None,
+            [_, _] => u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok(),
+            _ => None,
+        })
+        .collect()
 }

@@ -247,3 +247,7 @@ impl SignerFact {
         matches!(self.outcome, Outcome::Verified(_))
     }
 }
+
+pub(crate) fn refusal(reason: Reason, detail: &str) -> Refusal {
+    Refusal { reason, detail: detail.to_owned() }
+}

@@ -17,7 +17,7 @@ pub enum Fault {
     Failing { host: String, status: u16 },
     #[error("cannot reach {host}: {cause}")]
     Unreachable { host: String, cause: String },
-    #[error("no TLS with {host}: {cause}; a private authority goes into the registry's `ca`")]
+    #[error("no TLS with {host}: {cause}; a private authority goes into the registry's `caFile`")]
     Tls { host: String, cause: String },
     #[error("{host} did not answer within {}s", after.as_secs())]
     Timeout { host: String, after: Duration },
@@ -64,6 +64,29 @@ impl Fault {
             Self::Malformed { .. } => "registry_malformed",
             Self::Unsupported { .. } => "image_unsupported",
             Self::Busy { .. } => "registry_busy",
+        }
+    }
+
+    /// Whether it is the registry's trouble and may pass, rather than something about what it holds or where it sends us:
+    /// of these, somebody who may write to the repository can make as many as they like.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Denied { .. }
+            | Self::RateLimited { .. }
+            | Self::Failing { .. }
+            | Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::Timeout { .. }
+            | Self::Busy { .. } => true,
+            Self::NotFound { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::OtherContent { .. }
+            | Self::AddressRefused { .. }
+            | Self::RedirectRefused { .. }
+            | Self::RealmRefused { .. }
+            | Self::Malformed { .. }
+            | Self::Unsupported { .. } => false,
         }
     }
 

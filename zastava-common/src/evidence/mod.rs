@@ -8,8 +8,11 @@
 pub mod digest;
 mod facts;
 mod fault;
+pub mod manifest;
+mod predicate;
 pub mod reference;
 pub mod registry;
+pub mod signature;
 mod source;
 pub mod verifier;
 

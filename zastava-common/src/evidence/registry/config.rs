@@ -1,16 +1,24 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::credentials::Credentials;
 use crate::evidence::reference::{Host, Repository};
 
 /// Which registries are spoken to in which way. Those not listed: HTTPS, the system's authorities, no credentials, and
 /// never at a private or local address.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RegistryConfig {
     pub registries: Vec<Registry>,
     /// Hosts that are no registries, but that a registry may send us to although their address is private: its token
-    /// server, its storage of blobs. With the port, unless it is the scheme's own.
+    /// server, its storage of blobs. With the port, unless it is 443 or 80.
     pub private_hosts: BTreeSet<Host>,
+    /// How long one answer may take, to its last byte.
+    pub within: Duration,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self { registries: Vec::new(), private_hosts: BTreeSet::new(), within: Duration::from_secs(10) }
+    }
 }
 
 /// A configuration that cannot be used.
@@ -49,6 +57,12 @@ pub struct Endpoint {
     pub credentials: Option<Credentials>,
     /// What stands before the repository's path, where a mirror keeps several registries apart.
     pub prefix: Option<Repository>,
+}
+
+impl Registry {
+    pub fn new(host: Host, endpoints: Vec<Endpoint>) -> Self {
+        Self { host, endpoints, token_hosts: BTreeSet::new() }
+    }
 }
 
 impl Endpoint {

@@ -58,7 +58,9 @@ struct DockerConfig {
 struct Auth {
     username: Option<String>,
     password: Option<String>,
-    auth: Option<String>,
+    /// Both in one, in base64.
+    #[serde(rename = "auth")]
+    both: Option<String>,
 }
 
 impl PullSecrets {
@@ -119,11 +121,11 @@ impl PullSecrets {
 
 impl Auth {
     fn credentials(&self) -> Option<Credentials> {
-        let Self { username, password, auth } = self;
+        let Self { username, password, both } = self;
         if let (Some(username), Some(password)) = (username, password) {
             return Some(Credentials { username: username.clone(), password: password.clone() });
         }
-        let decoded = STANDARD.decode(auth.as_ref()?.trim()).ok()?;
+        let decoded = STANDARD.decode(both.as_ref()?.trim()).ok()?;
         let text = String::from_utf8(decoded).ok()?;
         let (username, password) = text.trim_end_matches('\0').split_once(':')?;
         Some(Credentials { username: username.to_owned(), password: password.to_owned() })

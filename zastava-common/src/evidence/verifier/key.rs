@@ -4,8 +4,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sigstore_verify::{
     crypto::{KeyAlgorithm, SigningScheme, VerificationKey},
-    types::{DerPublicKey, SignatureBytes},
+    types::{DerPublicKey, HashAlgorithm, SignatureBytes},
 };
+
+use crate::evidence::{Digest, digest::Algorithm};
 
 /// A public key that signs images: ECDSA on P-256 or P-384, Ed25519, or RSA.
 #[derive(Clone)]
@@ -40,7 +42,7 @@ impl PublicKey {
         let schemes = schemes.iter().map(|scheme| VerificationKey::from_spki_with_scheme(&spki, *scheme));
         let schemes: Result<_, _> = schemes.collect();
         let schemes = schemes.map_err(|error| BadKey::Kind(error.to_string()))?;
-        Ok(Self { schemes, spki })
+        Ok(Self { spki, schemes })
     }
 
     /// The key itself (DER, `SubjectPublicKeyInfo`).
@@ -57,6 +59,17 @@ impl PublicKey {
     pub(crate) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let signature = SignatureBytes::from_bytes(signature);
         self.schemes.iter().any(|key| key.verify(message, &signature).is_ok())
+    }
+
+    /// Whether this key made the signature over what hashes to `digest`, where its way of signing hashes so.
+    pub(crate) fn signed_digest(&self, digest: &Digest, signature: &[u8]) -> bool {
+        let signature = SignatureBytes::from_bytes(signature);
+        let algorithm = match digest.algorithm() {
+            Algorithm::Sha256 => HashAlgorithm::Sha2256,
+            Algorithm::Sha512 => HashAlgorithm::Sha2512,
+        };
+        let fitting = self.schemes.iter().filter(|key| key.scheme().hash_algorithm() == Some(algorithm));
+        fitting.into_iter().any(|key| key.verify_prehashed(&digest.bytes(), &signature).is_ok())
     }
 
     pub(crate) fn der(&self) -> &DerPublicKey {
