@@ -17,4 +17,5 @@ pub mod evidence;
 #[cfg(feature = "std")]
 pub mod metric;
 #[cfg(any(feature = "backend", feature = "evidence"))]
+#[cfg_attr(not(feature = "evidence"), allow(dead_code, reason = "the backend needs no guard"))]
 mod net;
