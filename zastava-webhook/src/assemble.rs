@@ -15,7 +15,7 @@ use zastava_common::{
 use crate::{
     engine::Engine,
     gather::Gatherer,
-    policy::{FileError, Files, Policy, PolicyError, RegistriesError, registries},
+    policy::{BackendFault, FileError, Files, Policy, PolicyError, RegistriesError, backend, registries},
     secrets::Secrets,
 };
 
@@ -29,6 +29,8 @@ pub enum AssembleError {
     Registries(#[from] RegistriesError),
     #[error(transparent)]
     Registry(#[from] BadRegistry),
+    #[error(transparent)]
+    Backend(#[from] BackendFault),
 }
 
 /// An engine, and what it was made of.
@@ -56,6 +58,7 @@ impl Assembled {
         let policy = Policy::compile(&config, &policy_files)?;
         let registry_files = Recorder::new(files);
         let registries = registries(&config.admission, &registry_files)?;
+        let backend = backend(&config, &registry_files)?;
         let (mut read, registry_read) = (policy_files.read.into_inner(), registry_files.read.into_inner());
         let same = before.filter(|before| {
             let kept = |path: &PathBuf, text: &String| before.read.get(path) == Some(text);
@@ -66,6 +69,7 @@ impl Assembled {
             Some(before) => before.engine.gatherer().clone(),
             None => Gatherer::new(
                 Source::new(&registries)?,
+                backend.map(|backend| (backend, config.runtime.tenant.as_str())),
                 admission.cache_ttl_seconds.seconds(),
                 &admission.cache,
             ),

@@ -107,7 +107,7 @@ impl Engine {
         missing_secret: Option<&crate::known::Missing>,
     ) -> (Decision, Depth, Duration) {
         let references: Vec<_> = asked.iter().filter_map(|asked| asked.needs(rules)).cloned().collect();
-        let gathered = self.gatherer.gather(&references, rules, question, self.policy.tenant()).await;
+        let gathered = self.gatherer.gather(&references, rules, question).await;
         let mut known = gathered.known.into_iter();
         let images = asked.iter().map(|asked| {
             let known = match asked.needs(rules) {

@@ -82,7 +82,16 @@ impl Missing {
         }
     }
 
-    /// Whether it is an answer all the same: there is no such image.
+    /// Whether it may pass by itself. What somebody who may push could have made so is no outage, and neither is a definite
+    /// answer.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Fault(fault) => fault.is_outage(),
+            Self::Backend(_) | Self::PullSecret(_) | Self::Busy | Self::Deadline => true,
+        }
+    }
+
+    /// Whether it would be the same in a second: there is no such image.
     pub fn is_definitive(&self) -> bool {
         matches!(self, Self::Fault(fault) if fault.is_definitive())
     }

@@ -110,6 +110,7 @@ async fn serve(path: &Path) -> Result<(), ServeError> {
             _ = ticks.tick() => {
                 reload.refresh();
                 exposition.upkeep();
+                app.engine().gatherer().count_requests();
                 #[expect(clippy::cast_precision_loss, reason = "a gauge of bytes")]
                 metrics::gauge!(metric::ADMISSION_CACHE_BYTES).set(app.engine().gatherer().bytes() as f64);
             }

@@ -26,7 +26,7 @@ fn rule_fails(evidence: &Evidence, known: &Known, rule: &Bases) -> Option<Findin
         return Some(Finding {
             criterion: Criterion::BaseImage,
             reason: missing.reason(),
-            grade: Grade::Unanswered,
+            grade: if missing.is_outage() { Grade::Unanswered } else { Grade::Deny },
             detail: format!("what it was built on is not known: {}", missing.detail()),
         });
     }

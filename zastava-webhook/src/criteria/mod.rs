@@ -46,9 +46,9 @@ impl Finding {
         Self { criterion, reason, grade: Grade::Deny, detail: detail.into() }
     }
 
-    /// What could not be found out speaks against an image too. That there is no such image is an answer.
+    /// What could not be found out speaks against an image too. Only an outage is something to be excused.
     pub fn missing(criterion: Criterion, missing: &Missing) -> Self {
-        let grade = if missing.is_definitive() { Grade::Deny } else { Grade::Unanswered };
+        let grade = if missing.is_outage() { Grade::Unanswered } else { Grade::Deny };
         Self { criterion, reason: missing.reason(), grade, detail: missing.detail() }
     }
 }

@@ -16,12 +16,17 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout_at};
 use zastava_common::{
+    backend::Backend,
     config::Cache,
     evidence::{Digest, ImageReference, Source, registry::PullSecrets},
+    metric,
 };
 
-use self::cache::{Caches, Kept};
 pub use self::verdict::{Labels, labels};
+use self::{
+    cache::{Caches, Kept},
+    verdict::Verdicts,
+};
 use crate::{
     known::{Known, Missing},
     policy::Rules,
@@ -75,15 +80,18 @@ pub struct Question {
 pub struct Gatherer {
     source: Source,
     caches: Caches,
+    /// `None`: there is no backend.
+    verdicts: Option<Verdicts>,
     lookups: Arc<Semaphore>,
 }
 
 impl Gatherer {
-    /// `ttl`: of facts.
-    pub fn new(source: Source, ttl: Duration, cache: &Cache) -> Self {
+    /// `backend`: with the tenant in whose name it is asked. `ttl`: of facts.
+    pub fn new(source: Source, backend: Option<(Backend, &str)>, ttl: Duration, cache: &Cache) -> Self {
         Self {
             source,
             caches: Caches::new(ttl, cache),
+            verdicts: backend.map(|(backend, tenant)| Verdicts::new(backend, tenant, ttl, cache)),
             lookups: Arc::new(Semaphore::new(cache.max_lookups.entries())),
         }
     }
@@ -94,7 +102,6 @@ impl Gatherer {
         images: &[ImageReference],
         rules: &Arc<Rules>,
         question: &Question,
-        _tenant: &str,
     ) -> Gathered {
         let mut tasks = JoinSet::new();
         for (at, image) in images.iter().enumerate() {
@@ -109,14 +116,26 @@ impl Gatherer {
                 parts[at] = part;
             }
         }
+        if rules.verdict {
+            self.ask_backend(images, &mut parts, question).await;
+        }
         let depth = parts.iter().map(|part| part.depth).max().unwrap_or_default();
         let oldest = parts.iter().map(|part| part.age).max().unwrap_or_default();
         Gathered { known: parts.into_iter().map(|part| part.known).collect(), depth, oldest }
     }
 
+    /// How often registries were asked, as metrics.
+    pub fn count_requests(&self) {
+        for request in self.source.requests() {
+            let counter =
+                metrics::counter!(metric::REGISTRY_REQUESTS, "host" => request.host, "code" => request.code);
+            counter.absolute(request.count);
+        }
+    }
+
     /// What it remembers, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.caches.bytes()
+        self.caches.bytes() + self.verdicts.as_ref().map_or(0, Verdicts::bytes)
     }
 
     async fn evidence(&self, image: &ImageReference, rules: &Rules, question: &Question) -> Part {
@@ -223,6 +242,21 @@ impl Gatherer {
     }
 }
 
+impl Gatherer {
+    /// One question about all images whose digest is known.
+    async fn ask_backend(&self, images: &[ImageReference], parts: &mut [Part], question: &Question) {
+        let Some(verdicts) = &self.verdicts else { return };
+        let known = parts.iter().zip(images).enumerate().filter_map(|(at, (part, image))| {
+            let digest = part.known.digest.as_ref()?.as_ref().ok()?;
+            Some((at, image.clone(), digest.clone()))
+        });
+        for (at, value, age) in verdicts.of(known.collect(), question).await {
+            let verdict = parts[at].take(Looked { value, age }, Depth::Evidence);
+            parts[at].known.verdict = Some(verdict);
+        }
+    }
+}
+
 /// About one image.
 #[derive(Debug, Default)]
 struct Part {
@@ -235,7 +269,7 @@ impl Part {
     fn take<V>(&mut self, Looked { value, age }: Looked<V>, depth: Depth) -> Result<V, Missing> {
         match age {
             Some(age) => {
-                metrics::counter!(zastava_common::metric::ADMISSION_CACHE_HITS).increment(1);
+                metrics::counter!(metric::ADMISSION_CACHE_HITS).increment(1);
                 self.age = self.age.max(age);
             }
             None => self.depth = self.depth.max(depth),

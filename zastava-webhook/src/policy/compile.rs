@@ -78,12 +78,7 @@ impl Policy {
             let general = General { config, fail_open: open.contains(namespace) };
             namespaces.insert((*namespace).to_owned(), Arc::new(general.rules(&mut known, &more)?));
         }
-        Ok(Self {
-            general: Arc::new(rules),
-            namespaces,
-            hash: known.hash(admission),
-            tenant: config.runtime.tenant.as_str().to_owned(),
-        })
+        Ok(Self { general: Arc::new(rules), namespaces, hash: known.hash(admission) })
     }
 }
 

@@ -4,6 +4,7 @@
 //! A namespace can only be asked for more. Rules are lists of which every entry must hold; a namespace adds entries.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod compile;
 mod files;
 mod pattern;
@@ -14,6 +15,7 @@ pub(crate) mod tests;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+pub use backend::{BackendFault, backend};
 pub use compile::PolicyError;
 pub use files::{Disk, FileError, Files};
 pub use pattern::{Glob, Repositories};
@@ -26,7 +28,6 @@ pub struct Policy {
     general: Arc<Rules>,
     namespaces: HashMap<String, Arc<Rules>>,
     hash: PolicyHash,
-    tenant: String,
 }
 
 /// Equal for equal policies alone: of the configuration's section and of every key and root that it names.
@@ -41,11 +42,6 @@ impl Policy {
 
     pub fn hash(&self) -> PolicyHash {
         self.hash
-    }
-
-    /// In whose name the backend is asked.
-    pub fn tenant(&self) -> &str {
-        &self.tenant
     }
 }
 

@@ -40,6 +40,7 @@ pub fn registries(admission: &Admission, files: &dyn Files) -> Result<RegistryCo
     Ok(RegistryConfig {
         registries: registries.collect::<Result<_, _>>()?,
         private_hosts: hosts(&admission.private_hosts)?,
+        ..RegistryConfig::default()
     })
 }
 

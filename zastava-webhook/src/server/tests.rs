@@ -40,7 +40,7 @@ const NAME: &str = "webhook.test";
 fn app() -> App {
     let text = "{verify: {imageSignature: false, sbomReferrer: false, scannerPolicyPass: false}, tags: {deny: [latest]}}";
     let source = Source::new(&RegistryConfig::default()).unwrap();
-    let gatherer = Gatherer::new(source, Duration::from_mins(5), &config::Cache::default());
+    let gatherer = Gatherer::new(source, None, Duration::from_mins(5), &config::Cache::default());
     let engine = Engine::new(policy(text).unwrap(), gatherer, None, Duration::from_secs(15));
     App::new(engine, Health::default(), Duration::from_millis(300))
 }
