@@ -1,6 +1,7 @@
 //! `lint`: everything that is checked without running the product. All checks run before one of them fails the whole.
 
 mod lockfile;
+mod manifests;
 mod sources;
 
 use std::{fs, path::Path, process::Command, time::Instant};
@@ -11,16 +12,18 @@ use serde_json::Value;
 use crate::{places, setup, step};
 
 pub(crate) fn run() -> Result<()> {
+    setup::lint()?;
     let files = tracked_files()?;
-    let checks: [(&str, &dyn Fn() -> Result<()>); 8] = [
+    let checks: [(&str, &dyn Fn() -> Result<()>); 9] = [
         ("form", &form),
         ("clippy", &clippy),
         ("kernel programs", &kernel_programs),
-        ("Cargo.lock", &|| told(&lockfile::check(&fs::read_to_string(places::root().join("Cargo.lock"))?))),
+        ("Cargo.lock", &locked),
         ("sources", &|| each(&files, |file| is(file, &["rs"]), sources::check)),
         ("shell", &|| shell(&files)),
         ("YAML", &|| each(&files, is_yaml, check_yaml)),
         ("JSON", &|| each(&files, |file| is(file, &["json"]), check_json)),
+        ("manifests", &manifests::check),
     ];
     let mut failed = Vec::new();
     for (name, check) in checks {
@@ -67,6 +70,15 @@ fn kernel_programs() -> Result<()> {
         step::shown("Checking the kernel programs", &mut cargo)?;
     }
     Ok(())
+}
+
+/// What is locked, and what is compiled.
+fn locked() -> Result<()> {
+    let lock = fs::read_to_string(places::root().join("Cargo.lock"))?;
+    let mut tree = Command::new("cargo");
+    tree.current_dir(places::root()).args(["tree", "--workspace", "--locked", "--target", "all"]);
+    tree.args(["--edges", "all", "--prefix", "none", "--format", "{p}"]);
+    told(&lockfile::check(&lock, &step::output(&mut tree)?))
 }
 
 fn shell(files: &[String]) -> Result<()> {

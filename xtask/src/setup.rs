@@ -2,6 +2,7 @@
 
 pub(crate) mod compiler;
 pub(crate) mod linker;
+pub(crate) mod node;
 pub(crate) mod packages;
 
 use std::path::PathBuf;
@@ -97,23 +98,34 @@ pub(crate) fn build() -> Result<Toolchain> {
 
 /// Makes sure that the tests can run, those in machines on the kernels named.
 pub(crate) fn test(kernels: &[Series]) -> Result<()> {
-    let missing = packages::missing(vec![
+    let mut wanted = vec![
         Package::new("qemu-system-x86", "boots the kernels that the tests run on"),
         Package::new("xz-utils", "unpacks modules of those kernels"),
         Package::new("binutils", "readelf, which build-ids are compared with"),
         Package::new("xfsprogs", "makes the XFS file systems that files are identified on"),
         Package::new("btrfs-progs", "the same for Btrfs"),
-    ]);
+        Package::new("docker-registry", "a registry to read images from"),
+        Package::new("skopeo", "pushes them there"),
+    ];
+    wanted.extend(node::wanted());
+    let missing = packages::missing(wanted);
     let absent = kernels::missing(kernels)?;
-    if missing.is_empty() && absent.is_empty() {
+    let node = node::is_here()?;
+    if missing.is_empty() && absent.is_empty() && node {
         return Ok(());
     }
     announce("to run the tests", &missing);
+    if !node {
+        println!("  {} (npm package, into {}): an Authority", node::name(), places::cache()?.display());
+    }
     for series in &absent {
         println!("  Debian's kernel {series} (into {}, not into the system)", places::cache()?.display());
     }
     if !missing.is_empty() {
         packages::install(&missing)?;
+    }
+    if !node {
+        node::install()?;
     }
     kernels::fetch(&absent)
 }
@@ -137,6 +149,17 @@ pub(crate) fn containers() -> Result<()> {
         packages::install(&missing)?;
     }
     runtimes::fetch(&absent)
+}
+
+/// Makes sure that manifests can be rendered.
+pub(crate) fn lint() -> Result<()> {
+    if places::on_path("kubectl").is_some() {
+        return Ok(());
+    }
+    let missing =
+        packages::missing(vec![Package::new("kubernetes-client", "kubectl, which renders manifests")]);
+    announce("to check the manifests", &missing);
+    packages::install(&missing)
 }
 
 /// Makes sure that there is something to compare with.

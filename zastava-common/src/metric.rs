@@ -29,6 +29,7 @@ pub enum Unit {
     Count,
     Bytes,
     Milliseconds,
+    Seconds,
 }
 
 /// One row per metric: constant, kind, name, labels, unit; its comment is its help.
@@ -71,6 +72,29 @@ metrics! {
     ADMISSION_CACHE_HITS: Counter "zastava.admission.cache.hits.total" [] Count;
     /// Requests that the backend did not answer as it should.
     BACKEND_FAILURES: Counter "zastava.backend.failures.total" [] Count;
+
+    /// Time from a request's arrival to its answer, by how far the answer had to be fetched.
+    ADMISSION_DURATION: Histogram "zastava.admission.duration.seconds" ["path"] Seconds;
+    /// What spoke against images.
+    ADMISSION_FINDINGS: Counter "zastava.admission.findings.total" ["criterion", "reason"] Count;
+    /// Requests let through because their namespace fails open; its name is one of the configuration's.
+    ADMISSION_FAIL_OPEN: Counter "zastava.admission.fail_open.total" ["namespace"] Count;
+    /// Requests that got no decision.
+    ADMISSION_UNANSWERED: Counter "zastava.admission.unanswered.total" ["cause"] Count;
+    /// Bytes of facts that are remembered.
+    ADMISSION_CACHE_BYTES: Gauge "zastava.admission.cache.bytes" [] Bytes;
+    /// Connections open.
+    ADMISSION_CONNECTIONS: Gauge "zastava.admission.connections" [] Count;
+    /// Connections that were not served.
+    ADMISSION_CONNECTION_FAILURES: Counter "zastava.admission.connection.failures.total" ["cause"] Count;
+    /// Time until the serving certificate is out of date; negative when it is.
+    ADMISSION_CERT_EXPIRY: Gauge "zastava.admission.cert.expiry.seconds" [] Seconds;
+    /// Configurations and certificates read anew.
+    ADMISSION_RELOADS: Counter "zastava.admission.reloads.total" ["what", "result"] Count;
+    /// 1 while the policy in force is the one that the files say; 0 after a change that could not be used.
+    ADMISSION_POLICY_CURRENT: Gauge "zastava.admission.policy.current" [] Count;
+    /// Requests to registries.
+    REGISTRY_REQUESTS: Counter "zastava.registry.requests.total" ["host", "code"] Count;
 
     // Kernel stage.
     /// Records received from the kernel.

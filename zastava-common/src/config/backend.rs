@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ApiPath, BaseAddress, Bounded};
+use super::{AbsolutePath, ApiPath, BaseAddress, Bounded, present};
 
 /// The service that takes events and gives verdicts.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -15,6 +15,18 @@ pub struct Backend {
     /// How long one request may take, in seconds.
     #[serde(default = "request_timeout_seconds")]
     pub request_timeout_seconds: Bounded<1, 60>,
+    /// Certificates of the authorities that signed the backend's and the issuer's, as PEM; beside the system's.
+    #[schemars(with = "AbsolutePath")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<AbsolutePath>,
+    /// The certificate that we show to both, with its chain, as PEM.
+    #[schemars(with = "AbsolutePath")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<AbsolutePath>,
+    /// Its private key, as PEM.
+    #[schemars(with = "AbsolutePath")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<AbsolutePath>,
 }
 
 fn policy_path() -> ApiPath {

@@ -2,9 +2,9 @@ use std::{fs::File, io::Read as _, path::Path};
 
 use serde::Deserialize as _;
 use serde_path_to_error::Track;
-use serde_saphyr::{MergeKeyPolicy, Options};
+use serde_saphyr::{Location, MergeKeyPolicy, Options};
 
-use super::{Config, ConfigError, Fault, What, explain::explain, root::Document};
+use super::{Config, ConfigError, Fault, What, admission, explain::explain, locate::locate, root::Document};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -35,15 +35,20 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
     let document = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
         Document::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
     });
-    document.map(|document| document.zastava).map_err(|error| {
+    let invalid = |location: Location, fault| ConfigError::Invalid {
+        file: name.to_owned(),
+        line: location.line().max(1),
+        column: location.column().max(1),
+        fault: Box::new(fault),
+    };
+    let config = document.map(|document| document.zastava).map_err(|error| {
         let (location, fault) = explain(&error, &track.path());
-        ConfigError::Invalid {
-            file: name.to_owned(),
-            line: location.line().max(1),
-            column: location.column().max(1),
-            fault: Box::new(fault),
-        }
-    })
+        invalid(location, fault)
+    })?;
+    if let Err(fault) = admission::check(&config.admission) {
+        return Err(invalid(locate(text, &fault.key, &options()), *fault));
+    }
+    Ok(config)
 }
 
 /// Strict, and with room for a configuration only.

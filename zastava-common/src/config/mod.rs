@@ -9,8 +9,10 @@ mod admission;
 mod backend;
 mod error;
 mod explain;
+mod image;
 mod limits;
 mod load;
+mod locate;
 mod nearest;
 mod number;
 mod root;
@@ -23,9 +25,15 @@ mod text;
 
 use serde::{Deserialize, Deserializer};
 
-pub use admission::{Admission, Verify};
+pub use admission::{
+    Admission, BaseImages, BaseProof, Cache, Controllers, Key, Keyless, MoreVerify, NamespaceRules, Need,
+    Registry, SbomLevel, SbomRule, Server, SignatureRule, TagRules, Verifiers, Verify,
+};
 pub use backend::Backend;
 pub use error::{ConfigError, Fault, What};
+pub use image::{
+    ImageAtDigest, Label, PublicKeySource, RegistryHost, RepositoryPattern, SubjectText, TagPattern,
+};
 pub use limits::Limits;
 pub use load::{MAX_FILE_BYTES, load, parse};
 pub use number::{Bounded, RingBytes};

@@ -58,6 +58,10 @@ pub struct Authority {
     pub issuer: BaseAddress,
     /// Name of this client at the issuer.
     pub client_id: Token,
+    /// A file with this client's secret. Absent: its certificate says who it is.
+    #[schemars(with = "AbsolutePath")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub client_secret_file: Option<AbsolutePath>,
     /// Whom the token is for.
     #[serde(default = "audience")]
     pub audience: Vec<Token>,

@@ -78,8 +78,9 @@ macro_rules! text {
         }
     };
 }
+pub(super) use text;
 
-struct TextVisitor<T>(&'static str, PhantomData<T>);
+pub(super) struct TextVisitor<T>(pub(super) &'static str, pub(super) PhantomData<T>);
 
 impl<T: FromStr> Visitor<'_> for TextVisitor<T> {
     type Value = T;
@@ -257,11 +258,11 @@ impl From<SocketAddr> for ListenAddress {
     }
 }
 
-fn all(text: &str, allowed: fn(u8) -> bool) -> Option<String> {
+pub(super) fn all(text: &str, allowed: fn(u8) -> bool) -> Option<String> {
     (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
-fn absolute(text: &str) -> Option<String> {
+pub(super) fn absolute(text: &str) -> Option<String> {
     let path = Path::new(text);
     let plain = path.components().all(|component| component != Component::ParentDir);
     (path.is_absolute() && plain && !text.contains('\0')).then(|| text.to_owned())

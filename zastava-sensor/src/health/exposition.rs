@@ -43,6 +43,7 @@ fn describe() {
             metric::Unit::Count => Unit::Count,
             metric::Unit::Bytes => Unit::Bytes,
             metric::Unit::Milliseconds => Unit::Milliseconds,
+            metric::Unit::Seconds => Unit::Seconds,
         };
         match kind {
             Kind::Counter => describe_counter!(name, unit, help),

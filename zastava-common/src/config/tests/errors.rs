@@ -26,7 +26,7 @@ fn an_unknown_key_is_named_at_each_level() {
     ");
     assert_snapshot!(error("zastava:\n  runtime:\n    authority:\n      secret: hunter2"), @r"
     zastava.yaml:4:7: unknown key zastava.runtime.authority.secret
-      allowed: audience, clientId, issuer, requireDpop, requireMutualTls, scopes
+      allowed: audience, clientId, clientSecretFile, issuer, requireDpop, requireMutualTls, scopes
     ");
     assert_snapshot!(error("zastava:\n  sensor:\n    rings: {process_bytes: 4096}"), @r"
     zastava.yaml:3:13: unknown key zastava.sensor.rings.process_bytes

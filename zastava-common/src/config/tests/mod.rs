@@ -1,3 +1,4 @@
+mod admission;
 mod advisory;
 mod bounds;
 mod errors;

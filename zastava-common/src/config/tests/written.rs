@@ -71,6 +71,11 @@ fn rows(section: &Value, key: &str, table: &mut String) {
             rows(value, &key, table);
             continue;
         }
+        if value["items"]["properties"].is_object() {
+            writeln!(table, "| **`{key}[]`** | list | `[]` | {meaning} |").unwrap();
+            rows(&value["items"], &format!("{key}[]"), table);
+            continue;
+        }
         let default = match &value["default"] {
             Value::Null if required.contains(&name.as_str()) => "required".to_owned(),
             default => format!("`{default}`").replace('"', "").replace(',', ", "),

@@ -1,0 +1,22 @@
+//! A registry, read: bounded, guarded, and never more than asked for.
+
+pub mod challenge;
+mod client;
+mod config;
+mod count;
+mod credentials;
+mod pace;
+mod place;
+mod read;
+mod token;
+mod url;
+
+pub(crate) use self::{
+    client::Client,
+    read::{Document, Reader},
+};
+pub use self::{
+    config::{BadRegistry, Endpoint, Registry, RegistryConfig},
+    count::RequestCount,
+    credentials::{BadPullSecret, Credentials, PullSecrets},
+};

@@ -1,0 +1,158 @@
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use tokio::sync::Semaphore;
+
+use super::{
+    config::{BadRegistry, Endpoint, Registry, RegistryConfig},
+    credentials::Credentials,
+    pace::Pace,
+};
+use crate::{
+    evidence::reference::{Host, ImageReference},
+    net::{self, Guard, Http},
+};
+
+/// Requests to one place that are under way at a time.
+const CONCURRENT: usize = 16;
+
+/// Kinds of questions that a registry may fail at one by one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Manifests,
+    Blobs,
+    Referrers,
+}
+
+/// One endpoint of a registry, ready to be asked.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) host: Host,
+    pub(super) plain_http: bool,
+    /// For counting: `other` where the configuration does not name it.
+    pub(super) counted_as: String,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) token_hosts: Vec<Host>,
+    pub(super) http: Http,
+    pub(super) pace: Pace,
+    pace_of: [Pace; 3],
+    pub(super) permits: Semaphore,
+    prefix: Option<String>,
+    /// The registry that this is a mirror of.
+    mirrored: Option<Host>,
+}
+
+impl Place {
+    fn new(registry: &Host, endpoint: &Endpoint, token_hosts: Vec<Host>, http: Http) -> Self {
+        let Endpoint { host, plain_http, private: _, authorities: _, credentials, prefix } = endpoint;
+        let own = host == registry || *host == api_host(registry);
+        Self {
+            host: host.clone(),
+            plain_http: *plain_http,
+            counted_as: host.to_string(),
+            credentials: credentials.clone(),
+            token_hosts,
+            http,
+            pace: Pace::default(),
+            pace_of: Default::default(),
+            permits: Semaphore::new(CONCURRENT),
+            prefix: prefix.as_ref().map(ToString::to_string),
+            mirrored: (!own).then(|| registry.clone()),
+        }
+    }
+
+    /// A registry that the configuration does not name.
+    pub(super) fn unlisted(registry: &Host, http: Http) -> Self {
+        let place = Self::new(registry, &Endpoint::new(api_host(registry)), Vec::new(), http);
+        Self { counted_as: "other".to_owned(), ..place }
+    }
+
+    pub(super) fn pace_of(&self, kind: Kind) -> &Pace {
+        let [manifests, blobs, referrers] = &self.pace_of;
+        match kind {
+            Kind::Manifests => manifests,
+            Kind::Blobs => blobs,
+            Kind::Referrers => referrers,
+        }
+    }
+
+    pub(super) fn is_mirror(&self) -> bool {
+        self.mirrored.is_some()
+    }
+
+    /// The image's repository as this endpoint calls it.
+    pub(super) fn repository(&self, image: &ImageReference) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{}", image.repository()),
+            None => image.repository().to_string(),
+        }
+    }
+
+    /// `rest`: what stands behind the repository, `manifests/latest`.
+    pub(super) fn url(&self, image: &ImageReference, rest: &str) -> String {
+        let scheme = if self.plain_http { "http" } else { "https" };
+        let url = format!("{scheme}://{}/v2/{}/{rest}", self.host, self.repository(image));
+        match &self.mirrored {
+            // As containerd tells its mirrors which registry is meant.
+            Some(registry) => format!("{url}?ns={registry}"),
+            None => url,
+        }
+    }
+}
+
+/// Where the API of a registry is: Docker Hub's is not where references say.
+fn api_host(registry: &Host) -> Host {
+    let hub = Host::docker_hub();
+    if *registry != hub {
+        return registry.clone();
+    }
+    format!("registry-1.{hub}").parse().unwrap_or(hub)
+}
+
+/// By the registry's host, in the order in which they are asked.
+pub(super) type Places = BTreeMap<Host, Vec<Arc<Place>>>;
+
+/// The places of all registries that are listed, and a client for those that are not.
+pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Http), BadRegistry> {
+    let guard = Arc::new(guard(config));
+    let client =
+        |authorities: &[Vec<u8>]| net::tls(authorities, None).map(|tls| Http::new(tls, Arc::clone(&guard)));
+    let default = client(&[]).map_err(BadRegistry::Tls)?;
+    let mut places = BTreeMap::new();
+    for Registry { host, endpoints, token_hosts } in &config.registries {
+        let own = [Endpoint::new(api_host(host))];
+        let endpoints = if endpoints.is_empty() { own.as_slice() } else { endpoints };
+        let mut of_registry = Vec::new();
+        for endpoint in endpoints {
+            let http = if endpoint.authorities.is_empty() {
+                default.clone()
+            } else {
+                client(&endpoint.authorities)
+                    .map_err(|cause| BadRegistry::Authority { host: host.clone(), cause })?
+            };
+            let token_hosts = token_hosts.iter().cloned().collect();
+            of_registry.push(Arc::new(Place::new(host, endpoint, token_hosts, http)));
+        }
+        if places.insert(host.clone(), of_registry).is_some() {
+            return Err(BadRegistry::Twice { host: host.clone() });
+        }
+    }
+    Ok((places, default))
+}
+
+fn guard(config: &RegistryConfig) -> Guard {
+    let endpoints = config.registries.iter().flat_map(|registry| &registry.endpoints);
+    let private = endpoints.filter(|endpoint| endpoint.private || endpoint.host.address().is_some());
+    let endpoints = private.map(|endpoint| {
+        let port = if endpoint.plain_http { 80 } else { 443 };
+        (endpoint.host.name().to_owned(), endpoint.host.port().unwrap_or(port))
+    });
+    let others = config.private_hosts.iter().flat_map(|host| {
+        // Without a port both schemes' own are meant.
+        let ports = host.port().map_or([443, 80], |port| [port, port]);
+        ports.map(|port| (host.name().to_owned(), port))
+    });
+    Guard::Public { except: endpoints.chain(others).collect::<HashSet<_>>() }
+}

@@ -1,0 +1,298 @@
+//! What can be read of one repository. Everything that comes with a digest is checked against it.
+
+use bytes::Bytes;
+use http::{Method, Uri, header};
+
+use super::{
+    client::{Client, Question},
+    credentials::{Credentials, PullSecrets},
+    place::{Kind, Place},
+    url,
+};
+use crate::{
+    evidence::{
+        Digest, Fault, ImageReference,
+        manifest::{ACCEPT, Descriptor, Index, MAX_MANIFEST, Manifest, NoManifest},
+    },
+    net::Answer,
+};
+
+/// Pages of referrers that are read.
+const MAX_PAGES: usize = 16;
+
+/// Referrers that are listed.
+const MAX_REFERRERS: usize = 1_000;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Reads the repository of one image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) image: &'a ImageReference,
+    pub(crate) secrets: &'a PullSecrets,
+}
+
+/// A manifest and what it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Manifest,
+}
+
+/// Asks one place after another until one has it. Where none has, the last one speaks: it is the registry itself.
+macro_rules! first {
+    ($reader:ident, $place:ident => $ask:expr) => {{
+        let mut last = Ok(None);
+        for $place in $reader.client.places($reader.image.host()) {
+            let $place = &*$place;
+            last = $ask.await;
+            if matches!(last, Ok(Some(_))) {
+                break;
+            }
+        }
+        last
+    }};
+}
+
+impl Reader<'_> {
+    /// What the tag stands for now: as the registry says, which is all that anybody can know about a tag.
+    pub(crate) async fn resolve(&self, tag: &str) -> Result<Digest, Fault> {
+        first!(self, place => self.resolve_at(place, tag))?.ok_or_else(|| self.not_found(tag))
+    }
+
+    /// The manifest with this digest.
+    pub(crate) async fn manifest(&self, digest: &Digest) -> Result<Document, Fault> {
+        let found = first!(self, place => self.manifest_at(place, &digest.to_string(), Some(digest)))?;
+        found.ok_or_else(|| self.not_found(&digest.to_string()))
+    }
+
+    /// The manifest that a tag stands for, where there is one.
+    pub(crate) async fn tagged(&self, tag: &str) -> Result<Option<Document>, Fault> {
+        first!(self, place => self.manifest_at(place, tag, None))
+    }
+
+    /// The content that a descriptor names, if it is no larger than `limit`.
+    pub(crate) async fn blob(&self, descriptor: &Descriptor, limit: usize) -> Result<Bytes, Fault> {
+        let found = first!(self, place => self.blob_at(place, descriptor, limit))?;
+        found.ok_or_else(|| self.not_found(&descriptor.digest.to_string()))
+    }
+
+    /// What refers to `subject`: by the referrers API, else by the tag that stands in for it. What kind of thing each
+    /// is said to be is not looked at: old tools wrote it wrongly, and nothing vouches for it.
+    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Fault> {
+        Ok(first!(self, place => self.referrers_at(place, subject))?.unwrap_or_default())
+    }
+
+    async fn resolve_at(&self, place: &Place, tag: &str) -> Result<Option<Digest>, Fault> {
+        let rest = format!("manifests/{tag}");
+        let answer = self.ask(place, Method::HEAD, &rest, ACCEPT, MAX_MANIFEST).await?;
+        let digest = answer.headers.get("docker-content-digest").and_then(|digest| digest.to_str().ok());
+        match (answer.status.as_u16(), digest.and_then(|digest| digest.parse().ok())) {
+            (404, _) => Ok(None),
+            (200, Some(digest)) => Ok(Some(digest)),
+            // It does not say, so the manifest is hashed.
+            _ => {
+                let answer = self.ask(place, Method::GET, &rest, ACCEPT, MAX_MANIFEST).await?;
+                Ok(found(place, &answer, &rest)?.map(Digest::sha256))
+            }
+        }
+    }
+
+    async fn manifest_at(
+        &self,
+        place: &Place,
+        name: &str,
+        digest: Option<&Digest>,
+    ) -> Result<Option<Document>, Fault> {
+        let rest = format!("manifests/{name}");
+        let answer = self.ask(place, Method::GET, &rest, ACCEPT, MAX_MANIFEST).await?;
+        let Some(body) = found(place, &answer, &rest)? else { return Ok(None) };
+        let digest = match digest {
+            Some(digest) => {
+                check(place, digest, body)?;
+                digest.clone()
+            }
+            None => Digest::sha256(body),
+        };
+        document(place, &answer, digest).map(Some)
+    }
+
+    async fn blob_at(
+        &self,
+        place: &Place,
+        descriptor: &Descriptor,
+        limit: usize,
+    ) -> Result<Option<Bytes>, Fault> {
+        let Descriptor { digest, size, .. } = descriptor;
+        let host = || place.host.to_string();
+        let size = usize::try_from(*size).unwrap_or(usize::MAX);
+        if size > limit {
+            return Err(Fault::TooLarge { host: host(), what: digest.to_string(), limit });
+        }
+        let other = || Fault::OtherContent { host: host(), expected: digest.clone() };
+        let rest = format!("blobs/{digest}");
+        let answer = match self.ask(place, Method::GET, &rest, "*/*", size).await {
+            Err(Fault::TooLarge { .. }) => return Err(other()),
+            answer => answer?,
+        };
+        let Some(body) = found(place, &answer, &rest)? else { return Ok(None) };
+        if body.len() != size {
+            return Err(other());
+        }
+        check(place, digest, body)?;
+        Ok(Some(answer.body))
+    }
+
+    async fn referrers_at(&self, place: &Place, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Fault> {
+        let listed = match self.referrers_by_api(place, subject).await? {
+            Some(listed) => listed,
+            None => self.referrers_by_tag(place, subject).await?,
+        };
+        // A mirror may have none where its registry has some.
+        Ok(Some(listed).filter(|listed| !listed.is_empty()))
+    }
+
+    /// `None` where there is no such API.
+    async fn referrers_by_api(
+        &self,
+        place: &Place,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Fault> {
+        let rest = format!("referrers/{subject}");
+        let what = "a list of referrers";
+        let malformed =
+            |cause: String| Fault::Malformed { host: place.host.to_string(), what: what.to_owned(), cause };
+        let mut listed = Vec::new();
+        let mut page = place.url(self.image, &rest);
+        for number in 0..MAX_PAGES {
+            let question = Question {
+                kind: Kind::Referrers,
+                method: Method::GET,
+                url: page.clone(),
+                accept: INDEX,
+                repository: place.repository(self.image),
+                limit: MAX_MANIFEST,
+                what,
+                credentials: self.credentials(place),
+            };
+            let answer = self.client.ask(place, &question).await?;
+            match answer.status.as_u16() {
+                200 => {}
+                // What registries without the API say; a page that was promised is another matter.
+                400 | 404 | 405 | 406 | 501 if number == 0 => return Ok(None),
+                status => return Err(Fault::Failing { host: place.host.to_string(), status }),
+            }
+            // Some answer any path with a page for people.
+            let json = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            if number == 0 && json.is_some_and(|kind| !kind.contains("json")) {
+                return Ok(None);
+            }
+            let index = Index::parse_referrers(&answer.body).map_err(|error| malformed(error.to_string()))?;
+            listed.extend(index.manifests);
+            if listed.len() > MAX_REFERRERS {
+                return Err(too_many(place));
+            }
+            let links = answer.headers.get_all(header::LINK);
+            let Some(next) = url::next_link(links.iter().filter_map(|link| link.to_str().ok())) else {
+                return Ok(Some(listed));
+            };
+            page = next_page(place, &page, next)?;
+        }
+        Err(too_many(place))
+    }
+
+    async fn referrers_by_tag(&self, place: &Place, subject: &Digest) -> Result<Vec<Descriptor>, Fault> {
+        let rest = format!("manifests/{}", subject.fallback_tag());
+        let answer = self.ask(place, Method::GET, &rest, INDEX, MAX_MANIFEST).await?;
+        let Some(body) = found(place, &answer, &rest)? else { return Ok(Vec::new()) };
+        // The tag is anybody's: what is no index is no list of referrers.
+        let Ok(index) = Index::parse_referrers(body) else { return Ok(Vec::new()) };
+        if index.manifests.len() > MAX_REFERRERS { Err(too_many(place)) } else { Ok(index.manifests) }
+    }
+
+    async fn ask(
+        &self,
+        place: &Place,
+        method: Method,
+        rest: &str,
+        accept: &'static str,
+        limit: usize,
+    ) -> Result<Answer, Fault> {
+        let what = format!("{}/{rest}", self.image.repository());
+        let kind = if rest.starts_with("blobs/") { Kind::Blobs } else { Kind::Manifests };
+        let question = Question {
+            kind,
+            method,
+            url: place.url(self.image, rest),
+            accept,
+            repository: place.repository(self.image),
+            limit,
+            what: &what,
+            credentials: self.credentials(place),
+        };
+        self.client.ask(place, &question).await
+    }
+
+    /// Those that take the place of the endpoint's own. What is for the registry is not for whoever mirrors it.
+    fn credentials(&self, place: &Place) -> Option<&Credentials> {
+        if place.is_mirror() { None } else { self.secrets.find(self.image) }
+    }
+
+    fn not_found(&self, what: &str) -> Fault {
+        let Self { image, .. } = self;
+        let separator = if what.contains(':') { '@' } else { ':' };
+        Fault::NotFound {
+            host: image.host().to_string(),
+            what: format!("{}{separator}{what}", image.repository()),
+        }
+    }
+}
+
+/// The body of a success; `None` where the place has no such thing.
+fn found<'a>(place: &Place, answer: &'a Answer, what: &str) -> Result<Option<&'a [u8]>, Fault> {
+    match answer.status.as_u16() {
+        200 => Ok(Some(&answer.body)),
+        404 => Ok(None),
+        status => {
+            let cause = format!("the answer is {status}");
+            Err(Fault::Malformed { host: place.host.to_string(), what: what.to_owned(), cause })
+        }
+    }
+}
+
+fn check(place: &Place, digest: &Digest, body: &[u8]) -> Result<(), Fault> {
+    if digest.is_of(body) {
+        return Ok(());
+    }
+    Err(Fault::OtherContent { host: place.host.to_string(), expected: digest.clone() })
+}
+
+fn document(place: &Place, answer: &Answer, digest: Digest) -> Result<Document, Fault> {
+    let media_type = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    match Manifest::parse(&answer.body, media_type) {
+        Ok(manifest) => Ok(Document { digest, manifest }),
+        Err(NoManifest::MediaType(kind)) => Err(Fault::Unsupported { what: digest.to_string(), kind }),
+        Err(error) => Err(Fault::Malformed {
+            host: place.host.to_string(),
+            what: digest.to_string(),
+            cause: error.to_string(),
+        }),
+    }
+}
+
+fn too_many(place: &Place) -> Fault {
+    Fault::TooMany { host: place.host.to_string(), what: "referrers", limit: MAX_REFERRERS }
+}
+
+/// The next page is on the same server.
+fn next_page(place: &Place, page: &str, next: &str) -> Result<String, Fault> {
+    let refused =
+        |why| Fault::RedirectRefused { host: place.host.to_string(), target: super::token::shown(next), why };
+    let from: Uri = page.parse().map_err(|_| refused("that is no URL"))?;
+    let target = url::resolve(&from, next).map_err(refused)?;
+    if url::origin(&target) != url::origin(&from) || target.scheme() != from.scheme() {
+        return Err(refused("the next page is on another server"));
+    }
+    Ok(target.to_string())
+}

@@ -1,0 +1,241 @@
+//! Asks registries the questions that evidence answers.
+
+mod collect;
+mod findings;
+
+use std::sync::Arc;
+
+use self::{collect::collect, findings::Findings};
+use super::{
+    digest::Digest,
+    facts::{Base, Evidence, Hint, Layers, Platform, Sbom, SbomFound, SbomLevel},
+    fault::Fault,
+    manifest::{Annotations, Descriptor, Image, ImageConfig, Index, MAX_CONFIG, Manifest},
+    predicate,
+    reference::{ImageReference, Tag},
+    registry::{BadRegistry, Client, Document, PullSecrets, Reader, RegistryConfig, RequestCount},
+    verifier::Verifiers,
+};
+
+/// Platforms of one image that are looked at one by one.
+const MAX_PLATFORMS: usize = 32;
+
+/// Attestations in an index that are looked at.
+const MAX_IN_INDEX: usize = 64;
+
+/// What is looked for. Each costs requests, so that nothing is looked for that nobody asked.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Signatures by these.
+    pub signatures: Option<Arc<Verifiers>>,
+    /// SBOMs, and which of these signed them; none need be given.
+    pub sbom: Option<Arc<Verifiers>>,
+    /// What it was built on, by layers and by provenance that these signed; none need be given.
+    pub base: Option<Arc<Verifiers>>,
+}
+
+/// Reads registries. Cheap to clone; one serves all. Keeps tokens and connections, and no answers.
+#[derive(Clone, Debug)]
+pub struct Source {
+    client: Arc<Client>,
+}
+
+impl Source {
+    pub fn new(config: &RegistryConfig) -> Result<Self, BadRegistry> {
+        Ok(Self { client: Arc::new(Client::new(config)?) })
+    }
+
+    /// The digest that the reference stands for now. Asks nobody where it has one itself.
+    pub async fn resolve(&self, image: &ImageReference, secrets: &PullSecrets) -> Result<Digest, Fault> {
+        if let Some(digest) = image.digest() {
+            return Ok(digest.clone());
+        }
+        let latest = Tag::latest();
+        self.reader(image, secrets).resolve(image.tag().unwrap_or(&latest).as_str()).await
+    }
+
+    /// Everything wanted about `digest` in the image's repository.
+    pub async fn gather(
+        &self,
+        image: &ImageReference,
+        digest: &Digest,
+        wanted: &Wanted,
+        secrets: &PullSecrets,
+    ) -> Result<Evidence, Fault> {
+        let reader = self.reader(image, secrets);
+        let document = reader.manifest(digest).await?;
+        let platforms = platforms(&document);
+        let mut whole = collect(reader, digest, wanted).await;
+        if let (Manifest::Index(index), Some(_)) = (&document.manifest, &wanted.sbom) {
+            in_index(reader, index, &mut whole).await;
+        }
+        let each = match &document.manifest {
+            Manifest::Index(index) => each_platform(reader, index, wanted, &whole).await,
+            Manifest::Image(_) => Vec::new(),
+        };
+        let complete = each.len() == platforms.len();
+        let signatures = whole.signatures(&each, complete);
+        let all = || [&whole].into_iter().chain(&each);
+        let unknown = all().find_map(|findings| findings.unknown.clone());
+        let sbom = wanted.sbom.as_ref().map(|_| {
+            let found: Vec<SbomFound> = all().flat_map(|findings| findings.sboms.clone()).collect();
+            Sbom { found, unknown: unknown.clone() }
+        });
+        let mut base = wanted.base.as_ref().map(|_| {
+            let materials = all().flat_map(|findings| findings.materials.clone()).collect();
+            let provenance = all().any(|findings| findings.provenance);
+            Base { materials, provenance, unknown, ..Base::default() }
+        });
+        if let Some(base) = &mut base {
+            match layers(reader, &document).await {
+                Ok((layers, hint)) => (base.layers, base.hint) = (layers, hint),
+                Err(fault) => base.unknown = Some(fault),
+            }
+        }
+        Ok(Evidence { digest: digest.clone(), platforms, signatures, sbom, base })
+    }
+
+    /// The layers of each platform of an image: of a base, to compare with.
+    pub async fn layers(
+        &self,
+        image: &ImageReference,
+        digest: &Digest,
+        secrets: &PullSecrets,
+    ) -> Result<Vec<Layers>, Fault> {
+        let reader = self.reader(image, secrets);
+        let document = reader.manifest(digest).await?;
+        Ok(layers(reader, &document).await?.0)
+    }
+
+    /// How many requests the registries had.
+    pub fn requests(&self) -> Vec<RequestCount> {
+        self.client.requests()
+    }
+
+    fn reader<'a>(&'a self, image: &'a ImageReference, secrets: &'a PullSecrets) -> Reader<'a> {
+        Reader { client: &self.client, image, secrets }
+    }
+}
+
+fn platforms(Document { digest, manifest }: &Document) -> Vec<Platform> {
+    match manifest {
+        Manifest::Image(_) => vec![Platform { digest: digest.clone(), name: None }],
+        Manifest::Index(index) => {
+            let name = |image: &Descriptor| image.platform.as_ref().map(ToString::to_string);
+            index.images().map(|image| Platform { digest: image.digest.clone(), name: name(image) }).collect()
+        }
+    }
+}
+
+/// Looks at the platforms of an index as long as what was found for each of them can still make up for what was not
+/// found for the index.
+async fn each_platform<'a>(
+    reader: Reader<'_>,
+    index: &Index,
+    wanted: &'a Wanted,
+    whole: &Findings<'_>,
+) -> Vec<Findings<'a>> {
+    let images: Vec<&Descriptor> = index.images().collect();
+    let mut each: Vec<Findings<'a>> = Vec::new();
+    if images.len() > MAX_PLATFORMS {
+        return each;
+    }
+    let best = |findings: &Findings<'_>, of: &Digest| {
+        findings.sboms.iter().filter(|found| found.of == *of).map(|found| found.level).max()
+    };
+    for image in images {
+        let signatures = !whole.is_signed() && each.last().is_none_or(|last| last.shares_signer(&each));
+        let sbom_on_each = each.iter().all(|platform| best(platform, &platform.subject).is_some());
+        let sbom =
+            wanted.sbom.is_some() && best(whole, &whole.subject) < Some(SbomLevel::Signed) && sbom_on_each;
+        let provenance =
+            wanted.base.as_ref().is_some_and(|verifiers| !verifiers.is_empty()) && !whole.provenance;
+        if !signatures && !sbom && !provenance {
+            return each;
+        }
+        each.push(collect(reader, &image.digest, wanted).await);
+    }
+    each
+}
+
+/// The SBOMs that BuildKit puts into the index itself.
+async fn in_index(reader: Reader<'_>, index: &Index, whole: &mut Findings<'_>) {
+    let attestations = index.manifests.iter().filter_map(|entry| Some((entry, entry.attests()?)));
+    for (entry, about) in attestations.take(MAX_IN_INDEX) {
+        if !index.images().any(|image| image.digest == about) {
+            continue;
+        }
+        let image = match reader.manifest(&entry.digest).await {
+            Ok(Document { manifest: Manifest::Image(image), .. }) => image,
+            Ok(_) => continue,
+            Err(fault) => {
+                whole.fault(fault);
+                continue;
+            }
+        };
+        for layer in image.layers.iter().filter(|layer| layer.media_type == IN_TOTO_LAYER) {
+            let format = layer.annotations.get(PREDICATE_TYPE).and_then(|kind| predicate::sbom(kind));
+            if let Some(format) = format {
+                let (of, digest) = (about.clone(), layer.digest.clone());
+                whole.sboms.push(SbomFound {
+                    of,
+                    level: SbomLevel::Bound,
+                    format,
+                    digest,
+                    signed_by: Vec::new(),
+                });
+            }
+        }
+    }
+}
+
+const IN_TOTO_LAYER: &str = "application/vnd.in-toto+json";
+
+const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+
+/// The layers of each platform, and what the image says of its base.
+async fn layers(reader: Reader<'_>, document: &Document) -> Result<(Vec<Layers>, Option<Hint>), Fault> {
+    match &document.manifest {
+        Manifest::Image(image) => {
+            let layers = layers_of(reader, &document.digest, image).await?;
+            Ok((vec![layers], hint(&image.annotations)))
+        }
+        Manifest::Index(index) => {
+            let images: Vec<&Descriptor> = index.images().collect();
+            if images.len() > MAX_PLATFORMS {
+                let host = reader.image.host().to_string();
+                return Err(Fault::TooMany { host, what: "platforms", limit: MAX_PLATFORMS });
+            }
+            let mut all = Vec::new();
+            let mut said = hint(&index.annotations);
+            for Descriptor { digest, .. } in images {
+                let Document { manifest, .. } = reader.manifest(digest).await?;
+                let Manifest::Image(image) = manifest else {
+                    let kind = "an index within an index".to_owned();
+                    return Err(Fault::Unsupported { what: digest.to_string(), kind });
+                };
+                all.push(layers_of(reader, digest, &image).await?);
+                said = said.or_else(|| hint(&image.annotations));
+            }
+            Ok((all, said))
+        }
+    }
+}
+
+async fn layers_of(reader: Reader<'_>, digest: &Digest, image: &Image) -> Result<Layers, Fault> {
+    let config = reader.blob(&image.config, MAX_CONFIG).await?;
+    let ImageConfig { platform, diff_ids } =
+        ImageConfig::parse(&config).map_err(|error| Fault::Malformed {
+            host: reader.image.host().to_string(),
+            what: format!("the configuration of {digest}"),
+            cause: error.to_string(),
+        })?;
+    Ok(Layers { digest: digest.clone(), platform: platform.to_string(), diff_ids })
+}
+
+fn hint(annotations: &Annotations) -> Option<Hint> {
+    let name = annotations.get("org.opencontainers.image.base.name").cloned();
+    let digest =
+        annotations.get("org.opencontainers.image.base.digest").and_then(|digest| digest.parse().ok());
+    (name.is_some() || digest.is_some()).then_some(Hint { name, digest })
+}

@@ -1,0 +1,7 @@
+//! Registries that lie, stall, flood and send us elsewhere.
+
+mod content;
+mod credentials;
+mod fake;
+mod trouble;
+mod where_to;

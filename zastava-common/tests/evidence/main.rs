@@ -1,0 +1,12 @@
+//! Evidence against real parts: registries, and signatures by openssl, cosign and sigstore's own packages.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
+
+mod beside;
+mod differential;
+mod flip;
+mod hostile;
+mod lab;
+mod made;
+mod matrix;
+mod platforms;
+mod signatures;

@@ -1,0 +1,158 @@
+//! What the API server asks: AdmissionReview `admission.k8s.io/v1`, read into our own few fields.
+//!
+//! The objects in it stay text until `images` knows what kind they are: a foreign kind may have anything anywhere.
+//! What is not as it should be is an error and never an empty review: the caller answers 400, which the API server
+//! treats as no answer.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Most bytes of a request's body: an object may have 1.5 MiB in etcd, more with its fields as JSON, and an UPDATE
+/// brings two of them.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// The one version that is spoken.
+pub const API_VERSION: &str = "admission.k8s.io/v1";
+pub const KIND: &str = "AdmissionReview";
+
+/// Longest uid, namespace or name that is answered, in bytes. Kubernetes has shorter ones.
+const MAX_WORD: usize = 512;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    #[error("no AdmissionReview: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("this is {kind} of {api_version}; {KIND} of {API_VERSION} is spoken here")]
+    Version { api_version: String, kind: String },
+    #[error("an AdmissionReview without a request")]
+    NoRequest,
+    #[error("the request's {0} is empty or too long")]
+    Word(&'static str),
+}
+
+/// One question.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The answer repeats it.
+    pub uid: Cow<'a, str>,
+    /// What `object` is.
+    pub kind: GroupKind<'a>,
+    /// `ephemeralcontainers`, `resize`, `scale`, ...
+    pub sub_resource: Option<Cow<'a, str>>,
+    /// Empty for what has no namespace.
+    pub namespace: Cow<'a, str>,
+    /// Empty when the API server has still to make one up.
+    pub name: Cow<'a, str>,
+    pub operation: Operation,
+    /// Who asks.
+    pub user: Cow<'a, str>,
+    /// The object as it would be.
+    pub object: Option<&'a RawValue>,
+    /// The object as it is.
+    pub old_object: Option<&'a RawValue>,
+    pub dry_run: bool,
+}
+
+/// Group and kind; the versions of a kind look the same as far as we look.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct GroupKind<'a> {
+    #[serde(borrow, default)]
+    pub group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// Reads the body of a request.
+pub fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
+    let wire: wire::Review<'_> = serde_json::from_slice(body)?;
+    if wire.api_version != API_VERSION || wire.kind != KIND {
+        let cut = |text: Cow<'_, str>| text.chars().take(MAX_WORD).collect();
+        return Err(ReviewError::Version { api_version: cut(wire.api_version), kind: cut(wire.kind) });
+    }
+    let wire = wire.request.ok_or(ReviewError::NoRequest)?;
+    let request = Request {
+        uid: wire.uid,
+        kind: wire.kind,
+        sub_resource: wire.sub_resource.filter(|name| !name.is_empty()),
+        namespace: wire.namespace.unwrap_or_default(),
+        name: wire.name.unwrap_or_default(),
+        operation: wire.operation,
+        user: wire.user_info.username,
+        object: wire.object.filter(|object| object.get() != "null"),
+        old_object: wire.old_object.filter(|object| object.get() != "null"),
+        dry_run: wire.dry_run.unwrap_or(false),
+    };
+    let words = [("name", &request.name), ("namespace", &request.namespace), ("uid", &request.uid)];
+    if let Some((word, _)) = words.iter().find(|(_, text)| text.len() > MAX_WORD) {
+        return Err(ReviewError::Word(word));
+    }
+    if request.uid.is_empty() {
+        return Err(ReviewError::Word("uid"));
+    }
+    Ok(request)
+}
+
+/// As it comes.
+mod wire {
+    use std::borrow::Cow;
+
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
+
+    use super::{GroupKind, Operation};
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct Review<'a> {
+        #[serde(borrow)]
+        pub(super) api_version: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) kind: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) request: Option<Request<'a>>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct Request<'a> {
+        #[serde(borrow)]
+        pub(super) uid: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) kind: GroupKind<'a>,
+        #[serde(borrow)]
+        pub(super) sub_resource: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        pub(super) namespace: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        pub(super) name: Option<Cow<'a, str>>,
+        pub(super) operation: Operation,
+        #[serde(borrow, default)]
+        pub(super) user_info: UserInfo<'a>,
+        #[serde(borrow)]
+        pub(super) object: Option<&'a RawValue>,
+        #[serde(borrow)]
+        pub(super) old_object: Option<&'a RawValue>,
+        pub(super) dry_run: Option<bool>,
+    }
+
+    #[derive(Default, Deserialize)]
+    pub(super) struct UserInfo<'a> {
+        #[serde(borrow, default)]
+        pub(super) username: Cow<'a, str>,
+    }
+}
