@@ -10,6 +10,7 @@ use std::{
 const NO_TIER: i32 = 3;
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "it is waited for; where the test fails, this process ends as well")]
 fn the_service_manager_hears_of_the_beginning_the_work_and_the_end() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("notify");
@@ -26,7 +27,7 @@ fn the_service_manager_hears_of_the_beginning_the_work_and_the_end() {
         .unwrap();
     let mut heard = Vec::new();
     let mut buffer = [0; 256];
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_mins(1);
     let ended = loop {
         if let Ok(length) = socket.recv(&mut buffer) {
             heard.push(str::from_utf8(&buffer[..length]).unwrap().trim().to_owned());
@@ -36,6 +37,7 @@ fn the_service_manager_hears_of_the_beginning_the_work_and_the_end() {
         assert!(Instant::now() < patience, "{heard:?}");
     };
     if ended.code() == Some(NO_TIER) {
+        assert!(std::env::var_os("CI").is_none(), "no tier works");
         return eprintln!("skipped: no tier works on this kernel, or not as this user");
     }
     assert!(ended.success(), "{ended}");
