@@ -10,7 +10,10 @@ use std::{
 const NO_TIER: i32 = 3;
 
 #[test]
-#[expect(clippy::zombie_processes, reason = "it is waited for; where the test fails, this process ends as well")]
+#[expect(
+    clippy::zombie_processes,
+    reason = "it is waited for; where the test fails, this process ends as well"
+)]
 fn the_service_manager_hears_of_the_beginning_the_work_and_the_end() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("notify");

@@ -3,7 +3,7 @@
 //! All knowledge of kernel differences stands here. Nothing is chosen by version: a hook is tried, and what the
 //! kernel says is the reason that `doctor` shows.
 
-use zastava_common::abi::Tier;
+use zastava_common::abi::{RecordKind, Tier};
 
 /// What a hook tells, in words for people.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -38,6 +38,18 @@ impl Gives {
             Self::FileLink => "files linked into place",
             Self::FileChmod => "chmod to executable",
             Self::BuildIds => "build-ids read by the kernel",
+        }
+    }
+}
+
+impl Gives {
+    /// The record that each run of such a hook makes; `None` where a run tells nothing as a rule.
+    pub const fn record(self) -> Option<RecordKind> {
+        match self {
+            Self::Exec => Some(RecordKind::Exec),
+            // Threads end by the same hook.
+            Self::Exit => Some(RecordKind::Exit),
+            _ => None,
         }
     }
 }

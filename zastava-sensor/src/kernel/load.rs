@@ -173,13 +173,11 @@ fn load_kprobe(program: &mut Program, place: &str) -> Result<(), ProgramError> {
 }
 
 impl Attached {
-    /// Names of the attached programs and what the kernel knows of each.
-    pub fn programs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+    /// The attached programs, and how often the kernel skipped each because it ran already on that CPU.
+    pub fn misses(&self) -> impl Iterator<Item = (&'static Hook, u64)> + '_ {
         hooks(self.tier).filter_map(|hook| {
-            let program = self.ebpf.program(hook.program)?;
-            let misses =
-                program.fd().ok().and_then(|fd| super::sys::bpf::recursion_misses(fd.as_fd())).unwrap_or(0);
-            Some((hook.program, misses))
+            let fd = self.ebpf.program(hook.program)?.fd().ok()?;
+            Some((hook, super::sys::bpf::recursion_misses(fd.as_fd())?))
         })
     }
 

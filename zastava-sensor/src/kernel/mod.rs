@@ -11,5 +11,6 @@ pub mod perf;
 pub mod record;
 pub mod rings;
 pub mod settle;
+mod sideband;
 pub mod source;
 pub mod sys;

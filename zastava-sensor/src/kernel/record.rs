@@ -25,6 +25,21 @@ pub struct Origin {
     pub sequence: Option<Sequence>,
 }
 
+impl Origin {
+    /// Of the machine: no process did it.
+    pub fn of_machine(tier: Tier, boot_ns: u64) -> Self {
+        Self {
+            tier,
+            boot_ns,
+            process: ProcessKey { tgid: 0, start_boot_ns: 0 },
+            tid: 0,
+            cgroup_id: None,
+            mnt_ns: None,
+            sequence: None,
+        }
+    }
+}
+
 /// A process for as long as the machine runs: pids are reused, start times are not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ProcessKey {

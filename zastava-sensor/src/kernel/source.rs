@@ -5,6 +5,7 @@
 //! wake-up a second, for the ledger.
 
 use std::{
+    collections::HashMap,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
     sync::{
@@ -16,7 +17,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use tokio::sync::mpsc;
-use zastava_common::abi::{LossKey, LossValue, Tier};
+use zastava_common::abi::{LossKey, LossValue, RecordKind, Tier};
 
 use super::{
     fanotify::{self, FileWatch},
@@ -24,19 +25,16 @@ use super::{
     layout::{self, LayoutError},
     ledger::KernelLedger,
     load::{self, Attached, LoadError, Missing, Sizes},
-    perf::{self, BuildIdHints, InOrder, PerfError, PerfReader, SidebandAssembler, assembler::Make},
-    record::{KernelRecord, Origin, ProcessKey, What},
+    perf::{self, PerfError},
+    record::{KernelRecord, Origin, What},
     rings::{RingCounters, Rings},
     settle::settle,
+    sideband::Perf,
     sys::clock::boot_ns,
 };
 
-/// How long a program takes from its mapping to the end of its exec, at most, nanoseconds.
-const LOADING_NS: u64 = 20_000_000;
 /// How often the ledger is read.
 const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
-/// Mappings remembered for their build-ids.
-const HINTS: usize = 16_384;
 
 /// What the kernel stage needs of the configuration.
 #[derive(Clone, Debug)]
@@ -123,6 +121,8 @@ pub struct Source {
     perf: Option<Perf>,
     files: Option<Files>,
     flush: Duration,
+    /// By program: skipped runs that the ledger has.
+    misses_told: HashMap<&'static str, u64>,
 }
 
 /// File changes; they are told when what perf knows of their processes has been told.
@@ -130,14 +130,6 @@ struct Files {
     watch: FileWatch,
     /// Read, but not settled: less than a millisecond of them.
     held: Vec<KernelRecord>,
-}
-
-struct Perf {
-    reader: PerfReader,
-    order: InOrder,
-    hints: BuildIdHints,
-    /// Where perf is more than a source of build-ids.
-    assembler: Option<SidebandAssembler>,
 }
 
 impl Source {
@@ -203,7 +195,16 @@ impl Source {
                 }
             },
         };
-        Ok(Self { tier, missing, refused: Vec::new(), attached, perf, files, flush: config.flush })
+        Ok(Self {
+            tier,
+            missing,
+            refused: Vec::new(),
+            attached,
+            perf,
+            files,
+            flush: config.flush,
+            misses_told: HashMap::new(),
+        })
     }
 
     pub fn tier(&self) -> Tier {
@@ -290,10 +291,20 @@ impl Source {
         let mut counters = KernelCounters::default();
         if let Some((attached, rings, ledger)) = &mut self.attached {
             counters.rings = rings.counters.clone();
-            counters.recursion_misses = attached.programs().filter(|(_, misses)| *misses > 0).collect();
+            let now = boot_ns();
+            for (hook, misses) in attached.misses().filter(|(_, misses)| *misses > 0) {
+                counters.recursion_misses.push((hook.program, misses));
+                if let Some(key) = hook.gives.record().map(of_any_cgroup) {
+                    let told = self.misses_told.entry(hook.program).or_default();
+                    let value = LossValue { count: misses - *told, first_ns: now, last_ns: now };
+                    if value.count > 0 {
+                        batch.records.push(loss(self.tier, now, key, value));
+                    }
+                    *told = misses;
+                }
+            }
             counters.read_failures = attached.read_failures();
             counters.kept_refusals = attached.kept_refusals();
-            let now = boot_ns();
             batch
                 .records
                 .extend(ledger.read().into_iter().map(|(key, value)| loss(self.tier, now, key, value)));
@@ -327,83 +338,6 @@ impl Files {
         }
         let ready = held.partition_point(|record| record.origin.boot_ns <= settled);
         records.extend(held.drain(..ready));
-    }
-}
-
-/// Bytes of perf ring for each CPU, so that all of them together have about 8 MiB.
-fn roomy() -> usize {
-    const TOGETHER: usize = 8 << 20;
-    (TOGETHER / perf::cpus().next_power_of_two()).clamp(256 << 10, 2 << 20)
-}
-
-impl Perf {
-    fn open(tier: Tier, config: &KernelConfig) -> Result<Self, PerfError> {
-        let make = match tier {
-            Tier::Trampoline | Tier::Kprobe => None,
-            Tier::Tracepoint => Some(Make::Mappings),
-            Tier::Sideband => Some(Make::Everything),
-        };
-        let plain = perf::Settings {
-            processes: make == Some(Make::Everything),
-            identity: make.is_some(),
-            ..perf::Settings::default()
-        };
-        let reader = match make {
-            // Each record counts: as much room as the BPF rings would have, where that much may be locked.
-            Some(_) => match PerfReader::open(&perf::Settings { ring_bytes: roomy(), ..plain }) {
-                Err(PerfError::Map { .. }) => PerfReader::open(&plain),
-                opened => opened,
-            },
-            None => PerfReader::open(&plain),
-        };
-        Ok(Self {
-            reader: reader?,
-            order: match make {
-                // A program is mapped before BPF tells its exec: the exec goes first.
-                Some(Make::Mappings) => InOrder::holding(LOADING_NS),
-                Some(Make::Everything) | None => InOrder::default(),
-            },
-            hints: BuildIdHints::new(HINTS),
-            assembler: make
-                .map(|make| SidebandAssembler::new(make, &config.proc_root, config.process_entries)),
-        })
-    }
-
-    fn drain(&mut self, records: &mut Vec<KernelRecord>, last: bool) {
-        let Self { reader, order, hints, assembler } = self;
-        let Some(assembler) = assembler else {
-            reader.read(|record| hints.learn(&record));
-            return;
-        };
-        let mut take =
-            |record: perf::record::Record<'static>| assembler.push(record, |record| records.push(record));
-        order.read(reader, |record| hints.learn(record), &mut take);
-        if last {
-            order.release(u64::MAX, &mut take);
-        }
-        assembler.expire(boot_ns(), |record| records.push(record));
-    }
-
-    /// Losses that no record told of. Where perf only gives build-ids, a lost record is no lost event.
-    fn tell_losses(&mut self, tier: Tier, records: &mut Vec<KernelRecord>) {
-        let lost = self.reader.new_losses();
-        if let (Some(assembler), 1..) = (&mut self.assembler, lost) {
-            assembler.lost(lost, machine(tier, boot_ns()), |record| records.push(record));
-        }
-    }
-
-    fn give_build_ids(&mut self, records: &mut [KernelRecord]) {
-        for KernelRecord { origin, what } in records {
-            let (path, build_id) = match what {
-                What::Exec(exec) => (&exec.exe.bytes, &mut exec.build_id),
-                What::Mapping(mapping) => (&mapping.path.bytes, &mut mapping.build_id),
-                _ => continue,
-            };
-            if build_id.is_none() {
-                let found = self.hints.look_up(origin.process.tgid, path, origin.boot_ns);
-                *build_id = found.map(|build_id| build_id.bytes().to_vec());
-            }
-        }
     }
 }
 
@@ -461,20 +395,14 @@ fn unwatched(mark: &fanotify::Mark) -> Option<Missing> {
     Some(Missing { gives: Gives::FileClose, hook: format!("fanotify on {}", mark.point.display()), reason })
 }
 
-fn loss(tier: Tier, now: u64, key: LossKey, value: LossValue) -> KernelRecord {
-    let cgroup_id = (key.cgroup_id != 0).then_some(key.cgroup_id);
-    KernelRecord { origin: Origin { cgroup_id, ..machine(tier, now) }, what: What::Loss { key, value } }
+fn of_any_cgroup(kind: RecordKind) -> LossKey {
+    LossKey { cgroup_id: 0, kind: kind as u32, reserved: 0 }
 }
 
-/// Of no process.
-fn machine(tier: Tier, now: u64) -> Origin {
-    Origin {
-        tier,
-        boot_ns: now,
-        process: ProcessKey { tgid: 0, start_boot_ns: 0 },
-        tid: 0,
-        cgroup_id: None,
-        mnt_ns: None,
-        sequence: None,
+fn loss(tier: Tier, now: u64, key: LossKey, value: LossValue) -> KernelRecord {
+    let cgroup_id = (key.cgroup_id != 0).then_some(key.cgroup_id);
+    KernelRecord {
+        origin: Origin { cgroup_id, ..Origin::of_machine(tier, now) },
+        what: What::Loss { key, value },
     }
 }
