@@ -1,0 +1,81 @@
+use std::time::{Duration, Instant};
+
+use crate::lab::{Mood, Registry, Webhook, config, review, review_of};
+
+/// Requests to the registry for one image that cannot be had.
+const FEW: u32 = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_does_not_answer_as_it_should_is_told_in_time_and_the_namespace_decides() {
+    let moods = [
+        (Mood::Status(500), "registry_failing", true),
+        (Mood::Status(429), "registry_rate_limited", true),
+        (Mood::Slow(Duration::from_mins(1)), "deadline_exceeded", true),
+        (Mood::Endless, "registry_too_much", false),
+        (Mood::RedirectLoop, "registry_redirect_refused", false),
+        (Mood::Wrong, "registry_other_content", false),
+    ];
+    for (mood, reason, is_outage) in moods {
+        let registry = Registry::start().await;
+        let webhook = Webhook::start(&config(&registry, "failOpenNamespaces: [dev]"));
+        let client = webhook.client();
+        let image = registry.image("app", &format!("@{}", registry.digest("app")));
+        registry.mood(mood);
+        let begun = Instant::now();
+        let closed = client.ask(&review(&image), "2s").await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{mood:?} took {:?}", begun.elapsed());
+        assert_eq!(closed["allowed"], false, "{mood:?}");
+        assert_eq!(closed["auditAnnotations"]["reasons"], reason, "{mood:?}: {closed}");
+        let open = client.ask(&review_of(&image, "dev"), "2s").await;
+        // What passes is excused; what somebody may have made so is not.
+        assert_eq!(open["allowed"], is_outage, "{mood:?}: {open}");
+        if is_outage {
+            assert_eq!(open["auditAnnotations"]["decision"], "fail_open", "{mood:?}");
+            assert!(webhook.metric("zastava_admission_fail_open_total{namespace=\"dev\"}").await > 0.0);
+        }
+        let asked: u32 = registry.asked().values().sum();
+        assert!(asked <= FEW, "{mood:?}: {asked} requests");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_gone_is_told() {
+    let registry = Registry::start().await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admission = config(&registry, "").replace(&registry.host, &gone.to_string());
+    let webhook = Webhook::start(&admission);
+    let image = format!("{gone}/team/app@{}", registry.digest("app"));
+
+    let answer = webhook.client().ask(&review(&image), "5s").await;
+
+    assert_eq!(answer["auditAnnotations"]["reasons"], "registry_unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_not_allowed_never_hears_of_it() {
+    let registry = Registry::start().await;
+    let webhook = Webhook::start(&config(&registry, "registryAllowlist: [registry.example]"));
+
+    let answer = webhook.client().ask(&review(&registry.image("app", ":app")), "5s").await;
+
+    assert_eq!(answer["auditAnnotations"]["reasons"], "registry_denied");
+    assert!(registry.asked().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_and_unsigned_are_told_apart_and_the_digest_is_reported() {
+    let registry = Registry::start().await;
+    let webhook = Webhook::start(&config(&registry, ""));
+    let client = webhook.client();
+
+    let signed = client.ask(&review(&registry.image("app", ":app")), "10s").await;
+    assert_eq!(signed["allowed"], true, "{signed}");
+    let images = signed["auditAnnotations"]["images"].as_str().unwrap();
+    assert!(images.ends_with(&format!("={}", registry.digest("app"))), "{images}");
+    assert!(signed["auditAnnotations"]["evidence"].as_str().unwrap().ends_with("=release"));
+
+    let unsigned = client.ask(&review(&registry.image("other", ":other")), "10s").await;
+    assert_eq!(unsigned["auditAnnotations"]["reasons"], "unsigned");
+    let missing = client.ask(&review(&registry.image("app", ":none")), "10s").await;
+    assert_eq!(missing["auditAnnotations"]["reasons"], "image_not_found");
+}

@@ -1,0 +1,10 @@
+//! What the tests and the benchmark of the whole program are made of.
+#![allow(dead_code, unused_imports, reason = "tests and benchmark use different parts")]
+
+mod client;
+mod registry;
+mod webhook;
+
+pub(crate) use client::{Client, Sender, ask, review, review_of, send};
+pub(crate) use registry::{Mood, Registry, made};
+pub(crate) use webhook::{Webhook, config, made_here, webhook_program};
