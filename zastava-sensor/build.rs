@@ -3,6 +3,9 @@
 
 use std::{env, fs, path::PathBuf};
 
+/// What `cargo xtask build-ebpf` makes.
+const OBJECT: &str = "zastava-ebpf.o";
+
 fn main() {
     println!("cargo::rerun-if-env-changed=ZASTAVA_BPF_DIR");
     let from = env::var_os("ZASTAVA_BPF_DIR").map_or_else(
@@ -10,12 +13,10 @@ fn main() {
         PathBuf::from,
     );
     let to = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    for name in ["zastava-ebpf.o", "zastava-ebpf-loop.o"] {
-        let object = from.join(name);
-        println!("cargo::rerun-if-changed={}", object.display());
-        let bytes = fs::read(object).unwrap_or_default();
-        if let Err(error) = fs::write(to.join(name), bytes) {
-            println!("cargo::error=cannot write {name} into OUT_DIR: {error}");
-        }
+    let object = from.join(OBJECT);
+    println!("cargo::rerun-if-changed={}", object.display());
+    let bytes = fs::read(object).unwrap_or_default();
+    if let Err(error) = fs::write(to.join(OBJECT), bytes) {
+        println!("cargo::error=cannot write {OBJECT} into OUT_DIR: {error}");
     }
 }

@@ -16,44 +16,36 @@ use crate::{
     step,
 };
 
-/// The objects made from the one crate: name, and the features that differ.
-const OBJECTS: [(&str, &[&str]); 2] =
-    [("zastava-ebpf.o", &[]), ("zastava-ebpf-loop.o", &["--features", "bpf-loop"])];
+/// What the sensor's build script looks for.
+const OBJECT: &str = "zastava-ebpf.o";
 
 /// cargo joins flags by this, so that a flag may hold spaces and quotes.
 const BETWEEN_FLAGS: &str = "\x1f";
 
 pub(crate) fn run() -> Result<()> {
-    for object in build()? {
-        println!("{}", object.display());
-    }
+    println!("{}", build()?.display());
     Ok(())
 }
 
-/// Compiles what changed; returns the objects.
-pub(crate) fn build() -> Result<Vec<PathBuf>> {
+/// Compiles what changed; returns the object.
+pub(crate) fn build() -> Result<PathBuf> {
     let Toolchain { compiler, linker } = setup::build()?;
     let krate = places::root().join("zastava-ebpf");
     let directory = places::bpf_objects();
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let begun = Instant::now();
-    let mut objects = Vec::new();
-    for (name, features) in OBJECTS {
-        let mut cargo = compiler.cargo("build");
-        cargo
-            .current_dir(&krate)
-            .args(["--quiet", "--locked"])
-            .args(features)
-            .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &linker)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags());
-        step::shown(&format!("Compiling {name} with {}", compiler.name()), &mut cargo)?;
-        let built = krate.join("target").join(TARGET).join("release/zastava-ebpf");
-        let object = directory.join(name);
-        strip(&built, &object, compiler.llvm_major()?)?;
-        objects.push(object);
-    }
-    println!("kernel programs: {} objects in {}", objects.len(), step::seconds(begun.elapsed()));
-    Ok(objects)
+    let mut cargo = compiler.cargo("build");
+    cargo
+        .current_dir(&krate)
+        .args(["--quiet", "--locked"])
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &linker)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags());
+    step::shown(&format!("Compiling the kernel programs with {}", compiler.name()), &mut cargo)?;
+    let built = krate.join("target").join(TARGET).join("release/zastava-ebpf");
+    let object = directory.join(OBJECT);
+    strip(&built, &object, compiler.llvm_major()?)?;
+    println!("kernel programs: {} in {}", object.display(), step::seconds(begun.elapsed()));
+    Ok(object)
 }
 
 fn flags() -> String {

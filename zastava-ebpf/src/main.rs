@@ -1,7 +1,7 @@
 //! The kernel programs: one body per hook, compiled for each way of attaching it.
 //!
 //! Read [`hooks`] first: it is the list of what attaches where. [`kernel`] is how a program looks into the
-//! kernel's structs, [`record`] how it writes what it saw.
+//! kernel's structs, [`record`] how it writes what it saw, [`walk`] how it finds a path.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -10,6 +10,7 @@ mod hooks;
 mod kernel;
 mod maps;
 mod record;
+mod walk;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -1,6 +1,6 @@
 //! Maps and frozen globals. Sizes here are defaults; user space sets them from its configuration at load.
 
-use crate::{kernel::View, record::Walk};
+use crate::{kernel::View, walk::Walk};
 use aya_ebpf::{
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},

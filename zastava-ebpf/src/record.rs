@@ -4,23 +4,19 @@ use aya_ebpf::{
     bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP},
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
-        bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user,
+        bpf_probe_read_kernel_str, bpf_probe_read_user,
     },
     maps::RingBuf,
 };
-use zastava_common::abi::{
-    Lane, LossKey, LossValue, MAX_COMPONENTS, MAX_PATH, PathLens, RecordHeader, RecordKind,
-};
+use zastava_common::abi::{Lane, LossKey, LossValue, MAX_PATH, PathLens, RecordHeader, RecordKind};
 
 use crate::{
-    kernel::{Fail, Mount, Path, Task, Try, View, value},
-    maps::{EXEC_SCRATCH, FILES_RING, LOSS, PATH_SCRATCH, PROCESS_RING, SEQUENCE, offset, setting},
+    kernel::{Fail, Mount, Path, Task, Try, View},
+    maps::{
+        EXEC_SCRATCH, FILES_RING, LOSS, PATH_SCRATCH, PROCESS_RING, PathScratch, SEQUENCE, setting,
+    },
+    walk::Walk,
 };
-
-/// Most mount points that a path crosses on its way to the root.
-const MAX_MOUNTS: usize = 32;
-/// Longest name of a directory entry (`NAME_MAX`, include/uapi/linux/limits.h).
-const NAME_MAX: u64 = 255;
 
 /// Which ring a record goes to.
 #[derive(Clone, Copy)]
@@ -131,12 +127,22 @@ pub struct Record<const CAP: u64> {
     pub view: *mut View,
     base: *mut u8,
     len: u64,
+    /// Whose scratch memory it is.
+    lane: Lane,
 }
 
-/// For [`EXEC_SCRATCH`].
-pub type ExecRecord = Record<{ (28 << 10) - 4096 }>;
-/// For [`PATH_SCRATCH`].
-pub type PathRecord = Record<{ 8448 - 4096 }>;
+/// How far the records in [`EXEC_SCRATCH`] and in [`PATH_SCRATCH`] go.
+pub const EXEC_CAP: u64 = (28 << 10) - 4096;
+pub const PATH_CAP: u64 = 8448 - 4096;
+
+pub type ExecRecord = Record<EXEC_CAP>;
+pub type PathRecord = Record<PATH_CAP>;
+
+/// This CPU's scratch memory of a lane from [`Lane::Mapping`] on.
+#[inline(always)]
+pub fn path_scratch(lane: u32) -> Option<*mut PathScratch> {
+    PATH_SCRATCH.get_ptr_mut(lane.wrapping_sub(Lane::Mapping as u32))
+}
 
 impl ExecRecord {
     #[inline(always)]
@@ -145,7 +151,12 @@ impl ExecRecord {
         let scratch = EXEC_SCRATCH.get_ptr_mut(0).ok_or(Fail::Scratch)?;
         // SAFETY: fields of a live map value.
         unsafe {
-            Ok(Self { view: &raw mut (*scratch).view, base: (&raw mut (*scratch).bytes).cast(), len: fixed })
+            Ok(Self {
+                view: &raw mut (*scratch).view,
+                base: (&raw mut (*scratch).bytes).cast(),
+                len: fixed,
+                lane: Lane::Exec,
+            })
         }
     }
 }
@@ -154,10 +165,15 @@ impl PathRecord {
     #[inline(always)]
     pub fn new<Body>(lane: Lane) -> Try<Self> {
         let fixed = (size_of::<RecordHeader>() + size_of::<Body>()) as u64;
-        let scratch = PATH_SCRATCH.get_ptr_mut(lane as u32 - Lane::Mapping as u32).ok_or(Fail::Scratch)?;
+        let scratch = path_scratch(lane as u32).ok_or(Fail::Scratch)?;
         // SAFETY: fields of a live map value.
         unsafe {
-            Ok(Self { view: &raw mut (*scratch).view, base: (&raw mut (*scratch).bytes).cast(), len: fixed })
+            Ok(Self {
+                view: &raw mut (*scratch).view,
+                base: (&raw mut (*scratch).bytes).cast(),
+                len: fixed,
+                lane,
+            })
         }
     }
 }
@@ -167,7 +183,7 @@ impl PathRecord {
 /// In assembly so that check and addition stay side by side: verifiers before 5.13 forget the bounds of a number that
 /// the compiler puts on the stack in between.
 #[inline(always)]
-fn at<const CAP: u64>(base: *mut u8, len: u64) -> *mut u8 {
+pub fn at<const CAP: u64>(base: *mut u8, len: u64) -> *mut u8 {
     let mut to = base;
     // SAFETY: no memory is touched; the result stays inside the object that `base` points to.
     unsafe {
@@ -186,7 +202,7 @@ fn at<const CAP: u64>(base: *mut u8, len: u64) -> *mut u8 {
 
 /// `value`, at most `MAX`; see [`at`].
 #[inline(always)]
-fn at_most<const MAX: u64>(value: u64) -> u64 {
+pub fn at_most<const MAX: u64>(value: u64) -> u64 {
     let mut bounded = value;
     // SAFETY: registers only.
     unsafe {
@@ -281,158 +297,10 @@ impl<const CAP: u64> Record<CAP> {
     /// Adds the components of `path`, which is in `mount`, up to `root`; leaf first.
     #[inline(always)]
     pub fn append_path(&mut self, path: Path, mount: Mount, root: Path) -> PathLens {
-        let start = self.len;
-        let walk = Walk {
-            dentry: path.dentry,
-            vfsmount: path.vfsmount,
-            mnt_root: mount.root,
-            root_dentry: root.dentry,
-            root_vfsmount: root.vfsmount,
-            start,
-            len: start,
-            components: 0,
-            complete: 0,
-            failed: 0,
-            reserved: 0,
-        };
         // SAFETY: the walk stands before the record in the same map value.
-        let at = unsafe { self.base.sub(size_of::<Walk>()).cast::<Walk>() };
-        // SAFETY: as above.
-        unsafe { at.write_volatile(walk) };
-        steps::<CAP>(at);
-        // SAFETY: as above.
-        let Walk { len, components, complete, failed, .. } = unsafe { at.read_volatile() };
+        let walk = unsafe { self.base.sub(size_of::<Walk>()).cast::<Walk>() };
+        let (len, lens) = Walk::new(path, mount, root, self.len).run(walk, self.lane);
         self.len = len;
-        PathLens {
-            len: (len - start) as u16,
-            components: components as u16,
-            truncated: u32::from((complete == 0) | (failed != 0)),
-        }
+        lens
     }
-}
-
-/// A path's walk. It lives in map memory, not in registers, so that the verifier finds the same state at each
-/// turn of the loop and does not follow every branch of every turn.
-#[repr(C)]
-pub struct Walk {
-    dentry: u64,
-    vfsmount: u64,
-    mnt_root: u64,
-    root_dentry: u64,
-    root_vfsmount: u64,
-    start: u64,
-    len: u64,
-    components: u32,
-    complete: u32,
-    /// Not 0: a name could not be read.
-    failed: u32,
-    reserved: u32,
-}
-
-/// A field of the walk, through memory.
-macro_rules! get {
-    ($walk:ident.$field:ident) => {
-        // SAFETY: `step`'s caller passes a live walk.
-        unsafe { (&raw const (*$walk).$field).read_volatile() }
-    };
-}
-macro_rules! set {
-    ($walk:ident.$field:ident = $value:expr) => {{
-        let value = $value;
-        // SAFETY: as for `get!`.
-        unsafe { (&raw mut (*$walk).$field).write_volatile(value) }
-    }};
-}
-
-/// Most turns of a walk.
-const MAX_STEPS: u32 = (MAX_COMPONENTS + MAX_MOUNTS) as u32;
-
-/// Walks to the end. `bpf_loop` (5.17) lets the verifier look at one turn instead of all of them.
-#[cfg(feature = "bpf-loop")]
-#[inline(always)]
-fn steps<const CAP: u64>(walk: *mut Walk) {
-    unsafe extern "C" fn turn<const CAP: u64>(_index: u32, walk: *mut *mut Walk) -> i64 {
-        // SAFETY: `steps` passes the address of its pointer.
-        i64::from(step::<CAP>(unsafe { *walk }))
-    }
-    let mut context = walk;
-    // SAFETY: the callback has the form that bpf_loop calls (include/uapi/linux/bpf.h).
-    unsafe {
-        aya_ebpf::helpers::generated::bpf_loop(
-            MAX_STEPS,
-            turn::<CAP> as *mut core::ffi::c_void,
-            (&raw mut context).cast(),
-            0,
-        );
-    }
-}
-
-/// Walks to the end.
-#[cfg(not(feature = "bpf-loop"))]
-#[inline(always)]
-fn steps<const CAP: u64>(walk: *mut Walk) {
-    for _ in 0..MAX_STEPS {
-        if step::<CAP>(walk) != 0 {
-            break;
-        }
-    }
-}
-
-/// One component or mount point further up; not 0 at the end.
-///
-/// Few branches, for the verifier follows each of them at each turn: what cannot be read is zero (the helper clears
-/// its destination), and a dentry of zero ends the walk at the next turn.
-#[inline(never)]
-fn step<const CAP: u64>(walk: *mut Walk) -> u32 {
-    let dentry = get!(walk.dentry);
-    let vfsmount = get!(walk.vfsmount);
-    let mnt_root = get!(walk.mnt_root);
-    // d_parent, d_name.hash_len, d_name.name: side by side (`Layout::fits`).
-    let [parent, hash_len, from] = value::<[u64; 3]>(dentry, offset!(dentry_d_parent));
-    if parent == 0 {
-        return 1;
-    }
-    // One branch for both.
-    if (dentry ^ get!(walk.root_dentry)) | (vfsmount ^ get!(walk.root_vfsmount)) == 0 {
-        set!(walk.complete = 1);
-        return 1;
-    }
-    // A memfd stands in no directory: it is its own parent, and has a name all the same.
-    let alone = (dentry == parent) & (dentry != mnt_root) & (get!(walk.components) == 0);
-    if (dentry == mnt_root || dentry == parent) && !alone {
-        // container_of(vfsmount, struct mount, mnt) (fs/mount.h)
-        let mount = vfsmount.wrapping_sub(u64::from(offset!(mount_mnt)));
-        let above = value::<u64>(mount, offset!(mount_mnt_parent));
-        if (above == mount) || (dentry != mnt_root) {
-            // The root of all mounts, or of a file system that is not mounted (memfd, unlinked).
-            set!(walk.complete = 1);
-            return 1;
-        }
-        let vfsmount = above.wrapping_add(u64::from(offset!(mount_mnt)));
-        set!(walk.dentry = value(mount, offset!(mount_mnt_mountpoint)));
-        set!(walk.vfsmount = vfsmount);
-        set!(walk.mnt_root = value(vfsmount, offset!(vfsmount_mnt_root)));
-        return 0;
-    }
-    let name_len = (hash_len >> 32) & NAME_MAX;
-    let components = get!(walk.components);
-    let len = get!(walk.len);
-    if len > CAP {
-        return 1;
-    }
-    if (components >= MAX_COMPONENTS as u32) | (len - get!(walk.start) + name_len > MAX_PATH as u64) {
-        return 1;
-    }
-    // SAFETY: the record begins behind the walk; at most 256 bytes behind `len` are inside its memory.
-    let failed = unsafe {
-        let to = at::<CAP>(walk.add(1).cast(), len);
-        let failed = bpf_probe_read_kernel(to.cast(), at_most::<NAME_MAX>(name_len) as u32, from as *const _);
-        *at::<NAME_MAX>(to, name_len) = 0;
-        failed
-    };
-    set!(walk.failed = get!(walk.failed) | failed as u32);
-    set!(walk.len = len + name_len + 1);
-    set!(walk.components = components + 1);
-    set!(walk.dentry = parent);
-    0
 }

@@ -14,8 +14,10 @@ use zerocopy::IntoBytes as _;
 use super::{
     btf::Btf,
     hooks::{Attach, Gives, Hook, hooks},
-    object,
 };
+
+/// The compiled kernel programs, embedded by `build.rs`; empty when the sensor was built without them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zastava-ebpf.o"));
 
 /// Sizes from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +80,7 @@ unsafe impl aya::Pod for LossValuePod {}
 
 /// Loads `tier` and attaches its hooks; `Err` when a required one is refused. `btf` is the kernel's own.
 pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<Attached, LoadError> {
-    let object = object::for_this_kernel();
-    if object.is_empty() {
+    if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     let settings = Settings {
@@ -98,7 +99,7 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
         .map_max_entries("FILES_RING", sizes.files_ring)
         .map_max_entries("SEEN", sizes.seen_entries)
         .map_max_entries("LOSS", sizes.loss_entries)
-        .load(object)
+        .load(OBJECT)
         .map_err(|error| LoadError::Object(chain(&error)))?;
     let mut missing = Vec::new();
     for hook in hooks(tier) {

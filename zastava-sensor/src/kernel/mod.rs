@@ -7,7 +7,6 @@ pub mod hooks;
 pub mod layout;
 pub mod ledger;
 pub mod load;
-mod object;
 pub mod perf;
 pub mod record;
 pub mod rings;
