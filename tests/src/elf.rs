@@ -22,6 +22,7 @@ pub enum Deed {
 
 /// Bytes of a build-id.
 const BUILD_ID: usize = 20;
+const PAGE: usize = 4096;
 const EHDR: usize = 64;
 const PHDR: usize = 56;
 
@@ -63,6 +64,8 @@ impl Program {
         let dynamic_at = (interpreter_at + interpreter.as_ref().map_or(0, Vec::len)).next_multiple_of(8);
         let dynamic = if shared { dynamic(dynamic_at as u64) } else { Vec::new() };
         let len = dynamic_at + dynamic.len();
+        // Up to 6.6 the kernel fills the last page of an interpreter with zeros, and gives up where it cannot be written.
+        let len = if shared { len.next_multiple_of(PAGE) } else { len };
 
         let mut bytes = header(kind, base + code_at as u64, segments as u16);
         if let Some(interpreter) = &interpreter {
@@ -79,6 +82,7 @@ impl Program {
         bytes.extend(interpreter.unwrap_or_default());
         bytes.resize(dynamic_at, 0);
         bytes.extend(dynamic);
+        bytes.resize(len, 0);
         Self { bytes, build_id: hex(id) }
     }
 }
