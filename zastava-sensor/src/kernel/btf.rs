@@ -167,6 +167,19 @@ impl Btf {
         (bits % 8 == 0).then_some(bits / 8)
     }
 
+    /// Bytes of a struct.
+    pub fn size_of(&self, name: &str) -> Option<u32> {
+        Some(self.find_struct(name)?.target)
+    }
+
+    /// Whether there is such a function. Not every function of a kernel is in its type information, but each that a
+    /// program can be attached to by its types is.
+    pub fn has_function(&self, name: &str) -> bool {
+        (0..self.types.len())
+            .filter_map(|index| self.type_here(index))
+            .any(|found| found.kind == KIND_FUNC && self.is_string(found.name, name))
+    }
+
     fn find_struct(&self, name: &str) -> Option<Type> {
         self.structs
             .iter()

@@ -43,8 +43,24 @@ fn resolve_in(vmlinux: &Btf, overlay: Option<&Btf>) -> Result<Layout, LayoutErro
         }
         slot.copy_from_slice(&found.unwrap_or(ABSENT).to_ne_bytes());
     }
+    if layout.ovl_inode_vfs_inode == ABSENT {
+        guess_overlay(vmlinux, &mut layout);
+    }
     layout.fits().map_err(LayoutError::Order)?;
     Ok(layout)
+}
+
+/// Modules have type information since 5.11 alone. From 4.19 to 5.18 the last fields of a `struct ovl_inode` but a mutex
+/// were `struct inode vfs_inode; struct dentry *__upperdentry; struct inode *lower` (fs/overlayfs/ovl_entry.h).
+fn guess_overlay(vmlinux: &Btf, layout: &mut Layout) {
+    // Mounts with ids of their own came with 5.12: the kernel is older.
+    let old = ["vfsmount.mnt_userns", "vfsmount.mnt_idmap"].iter().all(|path| vmlinux.offset_of(path).is_none());
+    if let Some(inode) = vmlinux.size_of("inode").filter(|_| old) {
+        // Counted from `vfs_inode`, which is all that is ever at hand.
+        layout.ovl_inode_vfs_inode = 0;
+        layout.ovl_inode_upperdentry = inode;
+        layout.ovl_inode_lower = inode + 8;
+    }
 }
 
 /// Names of the fields that this kernel does not show, for `doctor`.
