@@ -85,6 +85,8 @@ metrics! {
     KERNEL_RECURSION_MISSES: Counter "zastava.kernel.recursion.misses.total" ["program"] Count;
     /// Reads of kernel memory that failed in a kernel program.
     KERNEL_READ_FAILURES: Counter "zastava.kernel.read.failures.total" [] Count;
+    /// Renames, links, chmods and scripts that the kernel programs had no room to keep in mind; those of files are in the loss ledger too.
+    KERNEL_KEPT_REFUSALS: Counter "zastava.kernel.kept.refusals.total" [] Count;
     /// Records that were not believed.
     KERNEL_DECODE_ERRORS: Counter "zastava.kernel.decode.errors.total" ["reason"] Count;
     /// Records that perf could not place in its ring.

@@ -1,7 +1,9 @@
 //! Looking into kernel structs: addresses in newtypes, fields by [`offset!`], every read checked.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use zastava_common::abi::{ABSENT, BPRM_BLOCK, FileIdentity, INODE_BLOCK, TASK_BLOCK, file_flag};
+use zastava_common::abi::{
+    ABSENT, BPRM_BLOCK, COMM_LEN, FileIdentity, INODE_BLOCK, KIN_BLOCK, OWN_BLOCK, file_flag,
+};
 
 use crate::maps::{FAILURES, offset};
 
@@ -97,9 +99,7 @@ impl Task {
     /// Inode number of the mount namespace; 0 where there is none (any more).
     #[inline(always)]
     pub fn mnt_ns(self) -> u32 {
-        let nsproxy = value::<u64>(self.0, offset!(task_nsproxy));
-        let mnt_ns = value::<u64>(nsproxy, offset!(nsproxy_mnt_ns));
-        value(mnt_ns, offset!(mnt_namespace_inum))
+        mnt_ns(value(self.0, offset!(task_nsproxy)))
     }
 
     #[inline(always)]
@@ -107,10 +107,62 @@ impl Task {
         value(self.0, offset!(task_mm))
     }
 
-    /// Root and working directory, side by side (`Layout::fits`).
+    #[inline(always)]
+    pub fn root(self) -> Path {
+        let [root, _] = root_and_pwd(value(self.0, offset!(task_fs)));
+        root
+    }
+}
+
+/// Inode number of the mount namespace of a `struct nsproxy *`; 0 where there is none (any more).
+#[inline(always)]
+fn mnt_ns(nsproxy: u64) -> u32 {
+    value(value(nsproxy, offset!(nsproxy_mnt_ns)), offset!(mnt_namespace_inum))
+}
+
+/// Root and working directory of a `struct fs_struct *`, side by side (`Layout::fits`).
+#[inline(always)]
+fn root_and_pwd(fs: u64) -> [Path; 2] {
+    value(fs, offset!(fs_root))
+}
+
+/// What a task is on its own, read in one go into scratch memory.
+#[derive(Clone, Copy)]
+pub struct Own(*const Block<{ OWN_BLOCK as usize }>);
+
+impl Own {
+    #[inline(always)]
+    pub fn of(to: *mut View, task: Task) -> Self {
+        // SAFETY: callers pass scratch memory.
+        let block = unsafe { &raw mut (*to).own };
+        Block::read(block, task.0, offset!(task_cred));
+        Self(block)
+    }
+
+    #[inline(always)]
+    fn get<T: Copy>(self, field: u32) -> T {
+        Block::get(self.0, field.wrapping_sub(offset!(task_cred)))
+    }
+
+    #[inline(always)]
+    pub fn comm(self) -> [u8; COMM_LEN] {
+        self.get(offset!(task_comm))
+    }
+
+    /// Effective user and group in the initial user namespace, side by side (`Layout::fits`).
+    #[inline(always)]
+    pub fn user_and_group(self) -> [u32; 2] {
+        value(self.get(offset!(task_cred)), offset!(cred_euid))
+    }
+
     #[inline(always)]
     pub fn root_and_pwd(self) -> [Path; 2] {
-        value(value(self.0, offset!(task_fs)), offset!(fs_root))
+        root_and_pwd(self.get(offset!(task_fs)))
+    }
+
+    #[inline(always)]
+    pub fn mnt_ns(self) -> u32 {
+        mnt_ns(self.get(offset!(task_nsproxy)))
     }
 }
 
@@ -227,7 +279,8 @@ pub struct View {
     /// Of the `linux_binprm`, from its `file` on (exec).
     pub bprm: Block<{ BPRM_BLOCK as usize }>,
     /// Of an ancestor's `task_struct`, from its `tgid` on (exec).
-    pub task: Block<{ TASK_BLOCK as usize }>,
+    pub kin: Block<{ KIN_BLOCK as usize }>,
+    own: Block<{ OWN_BLOCK as usize }>,
     inode: Block<{ INODE_BLOCK as usize }>,
     dev: u32,
     magic: u32,
@@ -264,7 +317,11 @@ impl Seen {
             // Not neighbours in every kernel.
             (*to).dev = value(sb, offset!(super_block_s_dev));
             (*to).magic = value(sb, offset!(super_block_s_magic));
-            (*to).generation = value(inode, offset!(inode_i_generation));
+            (*to).generation = if offset!(inode_i_generation) <= INODE_BLOCK - 4 {
+                Block::get(&raw const (*to).inode, offset!(inode_i_generation))
+            } else {
+                value(inode, offset!(inode_i_generation))
+            };
             (*to).flags = 0;
         }
         Some(Self(to))

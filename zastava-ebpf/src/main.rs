@@ -7,6 +7,7 @@
 #![feature(asm_experimental_arch)]
 
 mod hooks;
+mod kept;
 mod kernel;
 mod maps;
 mod record;

@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use zastava_common::abi::{Lane, Layout, LossKey, LossValue, SeenKey, SeenValue, Settings};
+use zastava_common::abi::{FileIdentity, Lane, Layout, LossKey, LossValue, SeenKey, SeenValue, Settings};
 
 /// Where the kernel's fields stand. In `.rodata`: the verifier reads them as constants.
 #[unsafe(no_mangle)]
@@ -82,23 +82,27 @@ pub static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entrie
 
 /// Indexed by lane less [`Lane::Mapping`].
 #[map]
-pub static PATH_SCRATCH: PerCpuArray<PathScratch> = PerCpuArray::with_max_entries(9, 0);
+pub static PATH_SCRATCH: PerCpuArray<PathScratch> =
+    PerCpuArray::with_max_entries(Lane::Persist as u32 - Lane::Mapping as u32 + 1, 0);
 
-/// What an operation was asked to do, until its success is known: keyed by pid_tgid.
+/// What a thread keeps from one hook to the next, keyed by its id. Not an LRU map, which would give up what is in use
+/// without a word. A thread has one row at most; it goes with the operation, the next one or the thread.
 #[map]
-pub static PENDING: LruHashMap<u64, Pending> = LruHashMap::with_max_entries(1024, 0);
+pub static KEPT: HashMap<u64, Kept> = HashMap::with_max_entries(4096, 0);
 
-/// Addresses of kernel objects, valid for as long as the system call that put them here runs.
+/// Addresses of kernel objects are valid for as long as the system call that put them here runs.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Pending {
+pub struct Kept {
+    /// An [`Of`](crate::kept::Of).
+    pub of: u64,
     /// The dentry that says that the operation is the one meant (overlayfs repeats it on its layers).
     pub dentry: u64,
     /// The mount that the path is in.
     pub vfsmount: u64,
+    pub script: FileIdentity,
 }
 
-/// The script on its way to exec, keyed by pid_tgid.
+/// Rows that [`KEPT`] had no room for.
 #[map]
-pub static SCRIPTS: LruHashMap<u64, zastava_common::abi::FileIdentity> =
-    LruHashMap::with_max_entries(1024, 0);
+pub static REFUSED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);

@@ -70,23 +70,23 @@ pub fn send(ring: Ring, header: &RecordHeader, len: u64) -> bool {
         unsafe { core::slice::from_raw_parts(core::ptr::from_ref(header).cast::<u8>(), len as usize) };
     let sent = map.output::<[u8]>(bytes, flags).is_ok();
     if !sent {
-        lost(header);
+        lost(header.cgroup_id, u32::from(header.kind), header.boot_ns);
     }
     sent
 }
 
-/// Enters a record that could not be sent in the ledger.
+/// Enters a record that could not be sent, or not be made, in the ledger.
 #[inline(never)]
-fn lost(header: &RecordHeader) {
-    let key = LossKey { cgroup_id: header.cgroup_id, kind: u32::from(header.kind), reserved: 0 };
-    if add_loss(&key, header.boot_ns) {
+pub fn lost(cgroup_id: u64, kind: u32, now: u64) {
+    let key = LossKey { cgroup_id, kind, reserved: 0 };
+    if add_loss(&key, now) {
         return;
     }
-    let first = LossValue { count: 0, first_ns: header.boot_ns, last_ns: header.boot_ns };
+    let first = LossValue { count: 0, first_ns: now, last_ns: now };
     // Another CPU may have been faster, or the ledger is full: both show at the second look.
     let _ = LOSS.insert(&key, &first, u64::from(BPF_NOEXIST));
-    if !add_loss(&key, header.boot_ns) {
-        add_loss(&LossKey { cgroup_id: 0, kind: u32::from(header.kind), reserved: 0 }, header.boot_ns);
+    if !add_loss(&key, now) {
+        add_loss(&LossKey { cgroup_id: 0, kind, reserved: 0 }, now);
     }
 }
 

@@ -1,12 +1,14 @@
 //! Programs, however they are executed.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, chown},
     path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
+use rustix::fs::StatVfsMountFlags;
 use zastava_common::event::v1::file::{Content, Origin};
 
 use crate::{
@@ -79,6 +81,38 @@ pub(super) fn nested_script(stage: &Stage) -> Result<Vec<Expected>, Stop> {
         ),
         Expected::exit(stage.tier, &interpreter.path).with_code(0),
     ])
+}
+
+/// The thread takes its process's number on the way.
+pub(super) fn script_by_thread(stage: &Stage) -> Result<Vec<Expected>, Stop> {
+    let interpreter = stage.program("interpreter", Deed::Exit(0))?;
+    let script = script_for(stage, "script", &interpreter.path)?;
+    stage.tester(["threaded".as_ref(), script.path.as_os_str()])?;
+    Ok(vec![
+        of_script(stage, Expected::exec(stage.tier, &interpreter), &script),
+        Expected::exit(stage.tier, &interpreter.path).with_code(0),
+    ])
+}
+
+/// The event tells who the program acts as, not who ran it.
+pub(super) fn set_user(stage: &Stage) -> Result<Vec<Expected>, Stop> {
+    const USER: u32 = 4711;
+    const GROUP: u32 = 4712;
+    if rustix::fs::statvfs(&stage.directory)?.f_flag.contains(StatVfsMountFlags::NOSUID) {
+        return Err(Stop::Unable(format!("{} is mounted nosuid", stage.directory.display())));
+    }
+    let program = stage.program("program", Deed::Exit(0))?;
+    chown(&program.path, Some(USER), Some(GROUP))?;
+    fs::set_permissions(&program.path, Permissions::from_mode(0o6755))?;
+    run(stage, &program, Some(0), None)?;
+    let exec = Expected::exec(stage.tier, &program);
+    let exec = if Sight::Details.sees(stage.tier) {
+        exec.check("process.uid", Some(USER), |event| process(event).uid)
+            .check("process.gid", Some(GROUP), |event| process(event).gid)
+    } else {
+        exec
+    };
+    Ok(vec![exec, Expected::exit(stage.tier, &program.path).with_code(0)])
 }
 
 fn script_for(stage: &Stage, name: &str, interpreter: &Path) -> Result<Fixture> {

@@ -51,6 +51,15 @@ pub(super) fn linked(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     moved(stage, "link", Op::Link)
 }
 
+pub(super) fn exchanged(stage: &Stage) -> Result<Vec<Expected>, Stop> {
+    stage.needs_file_changes()?;
+    let [one, other] = ["one", "other"].map(|name| stage.program(name, Deed::Exit(0)));
+    let (one, other) = (one?, other?);
+    stage.tester(["exchange".as_ref(), one.path.as_os_str(), other.path.as_os_str()])?;
+    let swapped = [one.at(other.path.clone()), other.at(one.path.clone())];
+    Ok(swapped.iter().map(|program| by_tester(stage, Op::Rename, program)).collect())
+}
+
 /// A program that is there gets a name in this way.
 fn moved(stage: &Stage, way: &str, op: Op) -> Result<Vec<Expected>, Stop> {
     stage.needs_file_changes()?;

@@ -4,6 +4,7 @@ mod refusal;
 mod restart;
 mod storm;
 mod twice;
+mod unfinished;
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ const fn trial(name: &'static str, run: fn(Tier, &Path) -> Result<(), Stop>) -> 
 pub const ALL: &[Trial] = &[
     trial("storm of 5000 execs", storm::storm),
     trial("storm with rings far too small", storm::small_rings),
+    trial("more unfinished renames than can be kept", unfinished::renames),
     trial("restart after SIGKILL leaves nothing attached", restart::killed),
     trial("two sensors see the same", twice::side_by_side),
     trial("a second sensor on the same socket is refused", twice::same_socket),

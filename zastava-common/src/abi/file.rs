@@ -25,6 +25,22 @@ pub struct FileIdentity {
     pub flags: u32,
 }
 
+impl FileIdentity {
+    /// No file.
+    pub const NONE: Self = Self {
+        ino: 0,
+        dev: 0,
+        generation: 0,
+        size: 0,
+        mtime_ns: 0,
+        ctime_ns: 0,
+        fs_magic: 0,
+        nlink: 0,
+        mode: 0,
+        flags: 0,
+    };
+}
+
 /// Bits of [`FileIdentity::flags`].
 pub mod file_flag {
     /// The file was reached through overlayfs.

@@ -111,9 +111,13 @@ pub enum Lane {
     CgroupRmdir = 9,
     /// No record of its own: scratch memory for the hook before exec.
     Script = 10,
-    Listen = 11,
+    /// Two renames at once.
+    Exchange = 11,
+    /// A link where the file system's tree is kept in memory alone.
+    Persist = 12,
+    Listen = 13,
 }
 
 impl Lane {
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 14;
 }

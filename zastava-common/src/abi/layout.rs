@@ -53,6 +53,7 @@ layout! {
     required task_group_leader: "task_struct.group_leader";
     /// `start_boottime` since 5.5, `real_start_time` before.
     required task_start_boottime: "task_struct.start_boottime" | "task_struct.real_start_time";
+    required task_cred: "task_struct.cred";
     required task_comm: "task_struct.comm";
     required task_mm: "task_struct.mm";
     required task_fs: "task_struct.fs";
@@ -60,6 +61,8 @@ layout! {
     required task_signal: "task_struct.signal";
     required task_exit_code: "task_struct.exit_code";
     required signal_live: "signal_struct.live";
+    required cred_euid: "cred.euid";
+    required cred_egid: "cred.egid";
     required nsproxy_mnt_ns: "nsproxy.mnt_ns";
     required mnt_namespace_inum: "mnt_namespace.ns.inum";
     required mm_arg_start: "mm_struct.arg_start";
@@ -132,7 +135,9 @@ pub const INODE_BLOCK: u32 = 144;
 /// Bytes from `linux_binprm.file` that hold the names and the number of arguments too.
 pub const BPRM_BLOCK: u32 = 64;
 /// Bytes from `task_struct.tgid` that hold the parent and the group leader too.
-pub const TASK_BLOCK: u32 = 96;
+pub const KIN_BLOCK: u32 = 80;
+/// Bytes from `task_struct.cred` that hold the name, the file system context and the namespaces too.
+pub const OWN_BLOCK: u32 = 144;
 
 impl Layout {
     /// The programs read neighbouring fields in one go: whether they are neighbours here, else what is not.
@@ -158,15 +163,24 @@ impl Layout {
         if !bprm.into_iter().all(|(field, len)| within(self.bprm_file, field, len, BPRM_BLOCK)) {
             return Err("struct linux_binprm");
         }
-        let task = [(self.task_real_parent, 8), (self.task_group_leader, 8)];
-        if !task.into_iter().all(|(field, len)| within(self.task_tgid, field, len, TASK_BLOCK)) {
+        let kin = [(self.task_real_parent, 8), (self.task_group_leader, 8)];
+        let own = [(self.task_comm, 16), (self.task_fs, 8), (self.task_nsproxy, 8)];
+        if !kin.into_iter().all(|(field, len)| within(self.task_tgid, field, len, KIN_BLOCK))
+            || !own.into_iter().all(|(field, len)| within(self.task_cred, field, len, OWN_BLOCK))
+        {
             return Err("struct task_struct");
+        }
+        if self.cred_egid != self.cred_euid + 4 {
+            return Err("struct cred");
         }
         if (self.path_mnt, self.path_dentry) != (0, 8) {
             return Err("struct path");
         }
         if (self.vfsmount_mnt_root, self.vfsmount_mnt_flags) != (0, 16) {
             return Err("struct vfsmount");
+        }
+        if self.mount_mnt_mountpoint != self.mount_mnt_parent + 8 {
+            return Err("struct mount");
         }
         if self.fs_pwd != self.fs_root + 16 {
             return Err("struct fs_struct");

@@ -1,7 +1,6 @@
 //! Exec: `sched_process_exec`, and for scripts `security_bprm_check` before it.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
     macros::{fentry, kprobe, raw_tracepoint},
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
@@ -11,21 +10,23 @@ use zastava_common::abi::{
 
 use super::done;
 use crate::{
-    kernel::{Block, Fail, File, Seen, Task, Try, pointer, value},
-    maps::{SCRIPTS, offset},
+    kept::{self, Of},
+    kernel::{Block, Fail, File, Own, Seen, Task, Try, pointer, value},
+    maps::{Kept, offset},
     record::{ExecRecord, PathRecord, Ring, write_header},
 };
 
 /// match-proto: `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 /// (include/trace/events/sched.h); runs in the new program's context, only after success (fs/exec.c exec_binprm).
+/// `old_pid` is the thread's id before it took its leader's.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn exec(ctx: RawTracePointContext) -> i32 {
-    done(try_exec(Task(ctx.arg(0)), ctx.arg(2)));
+    done(try_exec(Task(ctx.arg(0)), ctx.arg(1), ctx.arg(2)));
     0
 }
 
 #[inline(always)]
-fn try_exec(task: Task, bprm: u64) -> Try<()> {
+fn try_exec(task: Task, old_tid: u32, bprm: u64) -> Try<()> {
     let mut record = ExecRecord::new::<ExecBody>()?;
     let head = record.header();
     let body = record.body::<ExecBody>();
@@ -47,29 +48,31 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
     write_header(head, RecordKind::Exec, Lane::Exec, task);
     let mount = path.mount();
     let mm = task.mm();
-    let [root, pwd] = task.root_and_pwd();
+    let own = Own::of(record.view, task);
+    let [root, pwd] = own.root_and_pwd();
     // SAFETY: the record's own memory; each place is written once.
     unsafe {
-        (*head).mnt_ns = task.mnt_ns();
+        (*head).mnt_ns = own.mnt_ns();
         seen.identify(&raw mut (*body).file);
         if mount.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
         (*body).image = mm;
-        (*body).comm = value(task.0, offset!(task_comm));
-        let uid_gid = bpf_get_current_uid_gid();
-        (*body).uid = uid_gid as u32;
-        (*body).gid = (uid_gid >> 32) as u32;
+        (*body).comm = own.comm();
+        let [uid, gid] = own.user_and_group();
+        (*body).uid = uid;
+        (*body).gid = gid;
         (*body).argc = argc;
         (*body).flags = 0;
         if interp != filename {
             (*body).flags = exec_flag::SCRIPT;
-            let tid = u64::from((*head).tid);
-            if let Some(seen) = SCRIPTS.get(&tid) {
-                (*body).script = *seen;
+            if let Some(Kept { script, .. }) = kept::take(u64::from(old_tid), Of::Script, |_| true) {
+                (*body).script = script;
                 (*body).flags |= exec_flag::SCRIPT_IDENTITY;
-                let _ = SCRIPTS.remove(&tid);
             }
+        } else if old_tid != (*head).tid {
+            // Nobody has this number any more: the thread took its leader's.
+            kept::forget(u64::from(old_tid));
         }
         // The tail, in the order that ExecBody names.
         let (ancestors, ppid) = append_ancestors(&mut record, task);
@@ -86,6 +89,9 @@ fn try_exec(task: Task, bprm: u64) -> Try<()> {
     Ok(())
 }
 
+/// Above it is the idle task alone, which is no process.
+const INIT: u32 = 1;
+
 /// The processes above, up to init or [`MAX_ANCESTORS`]; returns their number and the parent's pid.
 #[inline(always)]
 fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
@@ -95,9 +101,9 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
     for _ in 0..MAX_ANCESTORS {
         // Of the thread that forked; pid, parent and leader are those of its process.
         // SAFETY: scratch memory.
-        let block = unsafe { &raw mut (*record.view).task };
+        let block = unsafe { &raw mut (*record.view).kin };
         Block::read(block, above, offset!(task_tgid));
-        let task_at = |field: u32| field.wrapping_sub(offset!(task_tgid));
+        let kin_at = |field: u32| field.wrapping_sub(offset!(task_tgid));
         let tgid: u32 = Block::get(block, 0);
         if tgid == 0 {
             break;
@@ -105,8 +111,8 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
         if count == 0 {
             ppid = tgid;
         }
-        let parent = Task(Block::get(block, task_at(offset!(task_group_leader))));
-        above = Block::get(block, task_at(offset!(task_real_parent)));
+        let parent = Task(Block::get(block, kin_at(offset!(task_group_leader))));
+        above = Block::get(block, kin_at(offset!(task_real_parent)));
         record.append(Ancestor {
             start_boot_ns: parent.start_boottime(),
             tgid,
@@ -114,6 +120,9 @@ fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
             comm: value(parent.0, offset!(task_comm)),
         });
         count += 1;
+        if tgid == INIT {
+            break;
+        }
     }
     (count, ppid)
 }
@@ -127,6 +136,12 @@ fn append_arguments(record: &mut ExecRecord, mm: u64) -> (u16, u32) {
     let count = if total > MAX_ARGV as u64 { MAX_ARGV as u64 } else { total };
     (record.append_user(start, count), total as u32)
 }
+
+/// `e_machine` of this kernel's own programs (include/uapi/linux/elf-em.h).
+#[cfg(bpf_target_arch = "x86_64")]
+const MACHINE: u16 = 62;
+#[cfg(bpf_target_arch = "aarch64")]
+const MACHINE: u16 = 183;
 
 /// match-proto: `int security_bprm_check(struct linux_binprm *bprm)` (security/security.c); called once per
 /// interpreter level, first for the file that was executed.
@@ -146,20 +161,25 @@ pub fn script_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn try_script(bprm: u64) -> Try<()> {
+    let [identification, _, rest] = value::<[u64; 3]>(bprm, offset!(bprm_buf));
+    let machine = (rest >> 16) as u16;
+    if identification as u32 == u32::from_le_bytes(*b"\x7fELF") && machine == MACHINE {
+        return Ok(());
+    }
     // The first level: the interpreter's name still is the file's.
-    if value::<u16>(bprm, offset!(bprm_buf)) != u16::from_ne_bytes(*b"#!")
-        || value::<u64>(bprm, offset!(bprm_interp)) != value::<u64>(bprm, offset!(bprm_filename))
-    {
+    if value::<u64>(bprm, offset!(bprm_interp)) != value::<u64>(bprm, offset!(bprm_filename)) {
+        return Ok(());
+    }
+    if identification as u16 != u16::from_le_bytes(*b"#!") {
+        // It may have an interpreter too (binfmt_misc), but is not the script that this thread could not execute before.
+        kept::forget(kept::thread());
         return Ok(());
     }
     let file = File(pointer(bprm, offset!(bprm_file)).ok_or(Fail::Bprm)?);
     let record = PathRecord::new::<()>(Lane::Script)?;
     let mut identity = core::mem::MaybeUninit::<FileIdentity>::uninit();
     Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?.identify(identity.as_mut_ptr());
-    // SAFETY: a helper without arguments; the identity was written whole.
-    unsafe {
-        let tid = bpf_get_current_pid_tgid() & 0xffff_ffff;
-        let _ = SCRIPTS.insert(&tid, identity.assume_init_ref(), 0);
-    }
+    // SAFETY: written whole.
+    kept::script(unsafe { identity.assume_init() });
     Ok(())
 }

@@ -5,6 +5,7 @@ use zastava_common::abi::{ExitBody, Lane, RecordHeader, RecordKind};
 
 use super::done;
 use crate::{
+    kept,
     kernel::{Fail, Task, Try, pointer, read, value},
     maps::offset,
     record::{Ring, send, write_header},
@@ -26,6 +27,7 @@ struct ExitRecord {
 
 #[inline(always)]
 fn try_exit(task: Task) -> Try<()> {
+    kept::forget(kept::thread());
     let signal = pointer(task.0, offset!(task_signal)).ok_or(Fail::Task)?;
     if read::<i32>(signal, offset!(signal_live)).ok_or(Fail::Task)? != 0 {
         return Ok(());

@@ -12,8 +12,9 @@ use zastava_common::abi::{FileBody, FileOp, Lane, RecordKind};
 
 use super::done;
 use crate::{
+    kept::{self, Of},
     kernel::{Fail, File, Path, Seen, Task, Try, inode_of},
-    maps::{PENDING, Pending, setting},
+    maps::{Kept, setting},
     record::{PathRecord, Ring, write_header},
 };
 
@@ -22,8 +23,6 @@ const FMODE_WRITE: u32 = 0x2;
 const FMODE_CREATED: u32 = 0x10_0000;
 /// `__O_TMPFILE` (include/uapi/asm-generic/fcntl.h).
 const O_TMPFILE: u32 = 0o20_000_000;
-/// `RENAME_EXCHANGE` is not followed: both names existed before.
-///
 /// File systems whose regular files are the kernel's own words (include/uapi/linux/magic.h): proc, sysfs, cgroup,
 /// cgroup2, tracefs, debugfs, securityfs.
 const NOT_FILES: [u32; 7] =
@@ -90,9 +89,34 @@ pub fn rename_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn try_rename(dentry: u64, target: u64) -> Try<()> {
-    let Some(vfsmount) = finish(dentry) else { return Ok(()) };
+    let Some(Path { vfsmount, .. }) = finish(dentry) else { return Ok(()) };
     // Before the move the target has the new name, the dentry the inode.
     report(Lane::Rename, FileOp::Rename, inode_of(dentry), Path { vfsmount, dentry: target })
+}
+
+/// match-proto: `void d_exchange(struct dentry *dentry1, struct dentry *dentry2)` (fs/dcache.c): `RENAME_EXCHANGE` has
+/// succeeded.
+#[fentry(function = "d_exchange")]
+pub fn exchange_fentry(ctx: FEntryContext) -> i32 {
+    exchange(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[kprobe(function = "d_exchange")]
+pub fn exchange_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(dentry), Some(target)) = (ctx.arg(0), ctx.arg(1)) {
+        exchange(dentry, target);
+    }
+    0
+}
+
+/// Two renames.
+#[inline(always)]
+fn exchange(dentry: u64, target: u64) {
+    let Some(Path { vfsmount, .. }) = finish(dentry) else { return };
+    for (from, to) in [(dentry, target), (target, dentry)] {
+        done(report(Lane::Exchange, FileOp::Rename, inode_of(from), Path { vfsmount, dentry: to }));
+    }
 }
 
 /// match-proto: `int security_path_link(struct dentry *old_dentry, const struct path *new_dir, struct dentry
@@ -114,25 +138,41 @@ pub fn link_begin_kprobe(ctx: ProbeContext) -> u32 {
 /// match-proto: `void d_instantiate(struct dentry *entry, struct inode *inode)` (fs/dcache.c): the link exists.
 #[fentry(function = "d_instantiate")]
 pub fn link_fentry(ctx: FEntryContext) -> i32 {
-    done(try_link(ctx.arg(0), ctx.arg(1)));
+    done(try_link(ctx.arg(0), ctx.arg(1), Lane::Link));
     0
 }
 
 #[kprobe(function = "d_instantiate")]
 pub fn link_kprobe(ctx: ProbeContext) -> u32 {
     if let (Some(dentry), Some(inode)) = (ctx.arg(0), ctx.arg(1)) {
-        done(try_link(dentry, inode));
+        done(try_link(dentry, inode, Lane::Link));
+    }
+    0
+}
+
+/// match-proto: `void d_make_persistent(struct dentry *dentry, struct inode *inode)` (fs/dcache.c), since about 7.0: the
+/// same for tmpfs and others whose tree is in memory alone.
+#[fentry(function = "d_make_persistent")]
+pub fn persist_fentry(ctx: FEntryContext) -> i32 {
+    done(try_link(ctx.arg(0), ctx.arg(1), Lane::Persist));
+    0
+}
+
+#[kprobe(function = "d_make_persistent")]
+pub fn persist_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(dentry), Some(inode)) = (ctx.arg(0), ctx.arg(1)) {
+        done(try_link(dentry, inode, Lane::Persist));
     }
     0
 }
 
 #[inline(always)]
-fn try_link(dentry: u64, inode: u64) -> Try<()> {
+fn try_link(dentry: u64, inode: u64, lane: Lane) -> Try<()> {
     if inode == 0 {
         return Ok(());
     }
-    let Some(vfsmount) = finish(dentry) else { return Ok(()) };
-    report(Lane::Link, FileOp::Link, inode, Path { vfsmount, dentry })
+    let Some(path) = finish(dentry) else { return Ok(()) };
+    report(lane, FileOp::Link, inode, path)
 }
 
 /// match-proto: `int chmod_common(const struct path *path, umode_t mode)` (fs/open.c).
@@ -149,21 +189,17 @@ pub fn chmod_fexit(ctx: FExitContext) -> i32 {
 #[kprobe(function = "chmod_common")]
 pub fn chmod_begin_kprobe(ctx: ProbeContext) -> u32 {
     if let Some(path) = ctx.arg::<u64>(0).and_then(|path| Path::at(path, 0)) {
-        remember(Pending { dentry: path.dentry, vfsmount: path.vfsmount });
+        kept::operation(Of::Chmod, path);
     }
     0
 }
 
 #[kretprobe(function = "chmod_common")]
 pub fn chmod_kretprobe(ctx: RetProbeContext) -> u32 {
-    let key = thread();
-    // SAFETY: copied at once; the entry is this thread's own.
-    let pending = unsafe { PENDING.get(&key) }.copied();
-    if let Some(Pending { dentry, vfsmount }) = pending {
-        let _ = PENDING.remove(&key);
-        if ctx.ret::<i32>() == 0 {
-            done(try_chmod(Path { vfsmount, dentry }));
-        }
+    if let Some(Kept { vfsmount, dentry, .. }) = kept::take(kept::thread(), Of::Chmod, |_| true)
+        && ctx.ret::<i32>() == 0
+    {
+        done(try_chmod(Path { vfsmount, dentry }));
     }
     0
 }
@@ -173,42 +209,25 @@ fn try_chmod(path: Path) -> Try<()> {
     report(Lane::Chmod, FileOp::Chmod, inode_of(path.dentry), path)
 }
 
-/// Keeps what an operation is about until its success is known.
+/// A rename or link begins in `dir`.
 #[inline(always)]
 fn begin(dentry: u64, dir: u64) {
-    if let Some(dir) = Path::at(dir, 0) {
-        remember(Pending { dentry, vfsmount: dir.vfsmount });
+    if let Some(Path { vfsmount, .. }) = Path::at(dir, 0) {
+        kept::operation(Of::Name, Path { vfsmount, dentry });
     }
 }
 
+/// The path of this thread's rename or link, if that is about `dentry`.
 #[inline(always)]
-fn remember(pending: Pending) {
-    let _ = PENDING.insert(&thread(), &pending, 0);
-}
-
-/// The mount of this thread's pending operation, if that is about `dentry`.
-#[inline(always)]
-fn finish(dentry: u64) -> Option<u64> {
-    let key = thread();
-    // SAFETY: copied at once; the entry is this thread's own.
-    let pending = unsafe { PENDING.get(&key) }.copied()?;
-    if pending.dentry != dentry {
-        return None;
-    }
-    let _ = PENDING.remove(&key);
-    Some(pending.vfsmount)
-}
-
-#[inline(always)]
-fn thread() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_get_current_pid_tgid() }
+fn finish(dentry: u64) -> Option<Path> {
+    let Kept { vfsmount, .. } = kept::take(kept::thread(), Of::Name, |kept| kept.dentry == dentry)?;
+    Some(Path { vfsmount, dentry })
 }
 
 #[inline(always)]
 fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     let mount = path.mount();
-    if (thread() >> 32) as u32 == setting!(own_tgid) || mount.is_internal() || path.is_private() {
+    if tgid() == setting!(own_tgid) || mount.is_internal() || path.is_private() {
         return Ok(());
     }
     let mut record = PathRecord::new::<FileBody>(lane)?;
@@ -219,7 +238,7 @@ fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     }
     let task = Task::current();
     let leader = task.group_leader().ok_or(Fail::Task)?;
-    let [root, _] = task.root_and_pwd();
+    let root = task.root();
     let head = record.header();
     write_header(head, RecordKind::File, lane, leader);
     let body = record.body::<FileBody>();
@@ -233,4 +252,10 @@ fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     }
     record.send(Ring::Files);
     Ok(())
+}
+
+#[inline(always)]
+fn tgid() -> u32 {
+    // SAFETY: a helper without arguments.
+    unsafe { (bpf_get_current_pid_tgid() >> 32) as u32 }
 }

@@ -103,7 +103,7 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
     let leader = task.group_leader().ok_or(Fail::Task)?;
     let path = file.path().ok_or(Fail::File)?;
     let mount = path.mount();
-    let [root, _] = task.root_and_pwd();
+    let root = task.root();
     let head = record.header();
     write_header(head, RecordKind::Mapping, lane, leader);
     let body = record.body::<MappingBody>();

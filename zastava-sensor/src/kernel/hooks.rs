@@ -56,16 +56,27 @@ pub enum Attach {
 }
 
 impl Attach {
+    /// The kernel function or tracepoint.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::RawTracepoint(place)
+            | Self::Fentry(place)
+            | Self::Fexit(place)
+            | Self::Kprobe(place)
+            | Self::Kretprobe(place) => place,
+        }
+    }
+
     /// Kind and place, for people.
     pub fn describe(self) -> String {
-        let (kind, place) = match self {
-            Self::RawTracepoint(place) => ("raw_tp", place),
-            Self::Fentry(place) => ("fentry", place),
-            Self::Fexit(place) => ("fexit", place),
-            Self::Kprobe(place) => ("kprobe", place),
-            Self::Kretprobe(place) => ("kretprobe", place),
+        let kind = match self {
+            Self::RawTracepoint(_) => "raw_tp",
+            Self::Fentry(_) => "fentry",
+            Self::Fexit(_) => "fexit",
+            Self::Kprobe(_) => "kprobe",
+            Self::Kretprobe(_) => "kretprobe",
         };
-        format!("{kind}/{place}")
+        format!("{kind}/{}", self.place())
     }
 }
 
@@ -75,48 +86,65 @@ pub struct Hook {
     pub program: &'static str,
     pub attach: Attach,
     pub gives: Gives,
-    /// Without it the tier is refused; the others degrade it.
-    pub required: bool,
+    pub need: Need,
 }
 
-const fn hook(program: &'static str, attach: Attach, gives: Gives, required: bool) -> Hook {
-    Hook { program, attach, gives, required }
+/// What it means when the kernel refuses a hook.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Need {
+    /// The tier is refused.
+    Required,
+    /// The tier works, and says what is missing.
+    Wanted,
+    /// As [`Need::Wanted`]; but where the kernel has no such function, nothing is missing.
+    WhereThere,
+}
+
+use Need::{Required, Wanted, WhereThere};
+
+const fn hook(program: &'static str, attach: Attach, gives: Gives, need: Need) -> Hook {
+    Hook { program, attach, gives, need }
 }
 
 /// Tracepoints that every BPF tier uses: stable since 4.17 and cheap.
 const BASE: &[Hook] = &[
-    hook("exec", Attach::RawTracepoint("sched_process_exec"), Gives::Exec, true),
-    hook("exit", Attach::RawTracepoint("sched_process_exit"), Gives::Exit, true),
-    hook("cgroup_mkdir", Attach::RawTracepoint("cgroup_mkdir"), Gives::Cgroups, false),
-    hook("cgroup_rmdir", Attach::RawTracepoint("cgroup_rmdir"), Gives::Cgroups, false),
-    hook("listen", Attach::RawTracepoint("inet_sock_set_state"), Gives::Listen, false),
+    hook("exec", Attach::RawTracepoint("sched_process_exec"), Gives::Exec, Required),
+    hook("exit", Attach::RawTracepoint("sched_process_exit"), Gives::Exit, Required),
+    hook("cgroup_mkdir", Attach::RawTracepoint("cgroup_mkdir"), Gives::Cgroups, Wanted),
+    hook("cgroup_rmdir", Attach::RawTracepoint("cgroup_rmdir"), Gives::Cgroups, Wanted),
+    hook("listen", Attach::RawTracepoint("inet_sock_set_state"), Gives::Listen, Wanted),
 ];
 
 /// The hook most likely to be refused comes first: a refusal then costs one program load.
 const TRAMPOLINE: &[Hook] = &[
-    hook("mapping_fentry", Attach::Fentry("security_mmap_file"), Gives::Mappings, true),
-    hook("close_fentry", Attach::Fentry("locks_remove_file"), Gives::FileClose, true),
-    hook("script_fentry", Attach::Fentry("security_bprm_check"), Gives::ScriptIdentity, false),
-    hook("protect_fentry", Attach::Fentry("security_file_mprotect"), Gives::Protect, false),
+    hook("mapping_fentry", Attach::Fentry("security_mmap_file"), Gives::Mappings, Required),
+    hook("close_fentry", Attach::Fentry("locks_remove_file"), Gives::FileClose, Required),
+    hook("script_fentry", Attach::Fentry("security_bprm_check"), Gives::ScriptIdentity, Wanted),
+    hook("protect_fentry", Attach::Fentry("security_file_mprotect"), Gives::Protect, Wanted),
     // security_path_*: CONFIG_SECURITY_PATH, which AppArmor, TOMOYO and Landlock select.
-    hook("rename_begin_fentry", Attach::Fentry("security_path_rename"), Gives::FileRename, false),
-    hook("rename_fentry", Attach::Fentry("d_move"), Gives::FileRename, false),
-    hook("link_begin_fentry", Attach::Fentry("security_path_link"), Gives::FileLink, false),
-    hook("link_fentry", Attach::Fentry("d_instantiate"), Gives::FileLink, false),
-    hook("chmod_fexit", Attach::Fexit("chmod_common"), Gives::FileChmod, false),
+    hook("rename_begin_fentry", Attach::Fentry("security_path_rename"), Gives::FileRename, Wanted),
+    hook("rename_fentry", Attach::Fentry("d_move"), Gives::FileRename, Wanted),
+    hook("exchange_fentry", Attach::Fentry("d_exchange"), Gives::FileRename, Wanted),
+    hook("link_begin_fentry", Attach::Fentry("security_path_link"), Gives::FileLink, Wanted),
+    hook("link_fentry", Attach::Fentry("d_instantiate"), Gives::FileLink, Wanted),
+    // tmpfs and others whose tree is in memory alone, since about 7.0.
+    hook("persist_fentry", Attach::Fentry("d_make_persistent"), Gives::FileLink, WhereThere),
+    hook("chmod_fexit", Attach::Fexit("chmod_common"), Gives::FileChmod, Wanted),
 ];
 
 const KPROBE: &[Hook] = &[
-    hook("mapping_kprobe", Attach::Kprobe("security_mmap_file"), Gives::Mappings, true),
-    hook("close_kprobe", Attach::Kprobe("locks_remove_file"), Gives::FileClose, true),
-    hook("script_kprobe", Attach::Kprobe("security_bprm_check"), Gives::ScriptIdentity, false),
-    hook("protect_kprobe", Attach::Kprobe("security_file_mprotect"), Gives::Protect, false),
-    hook("rename_begin_kprobe", Attach::Kprobe("security_path_rename"), Gives::FileRename, false),
-    hook("rename_kprobe", Attach::Kprobe("d_move"), Gives::FileRename, false),
-    hook("link_begin_kprobe", Attach::Kprobe("security_path_link"), Gives::FileLink, false),
-    hook("link_kprobe", Attach::Kprobe("d_instantiate"), Gives::FileLink, false),
-    hook("chmod_begin_kprobe", Attach::Kprobe("chmod_common"), Gives::FileChmod, false),
-    hook("chmod_kretprobe", Attach::Kretprobe("chmod_common"), Gives::FileChmod, false),
+    hook("mapping_kprobe", Attach::Kprobe("security_mmap_file"), Gives::Mappings, Required),
+    hook("close_kprobe", Attach::Kprobe("locks_remove_file"), Gives::FileClose, Required),
+    hook("script_kprobe", Attach::Kprobe("security_bprm_check"), Gives::ScriptIdentity, Wanted),
+    hook("protect_kprobe", Attach::Kprobe("security_file_mprotect"), Gives::Protect, Wanted),
+    hook("rename_begin_kprobe", Attach::Kprobe("security_path_rename"), Gives::FileRename, Wanted),
+    hook("rename_kprobe", Attach::Kprobe("d_move"), Gives::FileRename, Wanted),
+    hook("exchange_kprobe", Attach::Kprobe("d_exchange"), Gives::FileRename, Wanted),
+    hook("link_begin_kprobe", Attach::Kprobe("security_path_link"), Gives::FileLink, Wanted),
+    hook("link_kprobe", Attach::Kprobe("d_instantiate"), Gives::FileLink, Wanted),
+    hook("persist_kprobe", Attach::Kprobe("d_make_persistent"), Gives::FileLink, WhereThere),
+    hook("chmod_begin_kprobe", Attach::Kprobe("chmod_common"), Gives::FileChmod, Wanted),
+    hook("chmod_kretprobe", Attach::Kretprobe("chmod_common"), Gives::FileChmod, Wanted),
 ];
 
 /// The BPF hooks of a tier.

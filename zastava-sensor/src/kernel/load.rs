@@ -13,7 +13,7 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     btf::Btf,
-    hooks::{Attach, Gives, Hook, hooks},
+    hooks::{Attach, Gives, Hook, Need, hooks},
 };
 
 /// The compiled kernel programs, embedded by `build.rs`; empty when the sensor was built without them.
@@ -103,8 +103,11 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
         .map_err(|error| LoadError::Object(chain(&error)))?;
     let mut missing = Vec::new();
     for hook in hooks(tier) {
+        if hook.need == Need::WhereThere && !btf.has_function(hook.attach.place()) {
+            continue;
+        }
         if let Err(reason) = attach_one(&mut ebpf, hook, functions.as_ref()) {
-            if hook.required {
+            if hook.need == Need::Required {
                 return Err(LoadError::Hook { hook: hook.attach.describe(), reason });
             }
             missing.push(Missing { gives: hook.gives, hook: hook.attach.describe(), reason });
@@ -179,10 +182,20 @@ impl Attached {
 
     /// Reads of kernel memory that failed, all CPUs and causes.
     pub fn read_failures(&self) -> u64 {
-        let Some(Ok(failures)) = self.ebpf.map("FAILURES").map(PerCpuArray::<_, u64>::try_from) else {
+        self.sum("FAILURES")
+    }
+
+    /// Operations and scripts that the programs had no room to keep in mind.
+    pub fn kept_refusals(&self) -> u64 {
+        self.sum("REFUSED")
+    }
+
+    /// The sum of a map of counters, over all rows and CPUs.
+    fn sum(&self, map: &str) -> u64 {
+        let Some(Ok(counters)) = self.ebpf.map(map).map(PerCpuArray::<_, u64>::try_from) else {
             return 0;
         };
-        failures.iter().filter_map(Result::ok).flat_map(|cpus| cpus.to_vec()).sum()
+        counters.iter().filter_map(Result::ok).flat_map(|cpus| cpus.to_vec()).sum()
     }
 
     /// Takes the rings and the ledger out, with the ledger's overflow rows in place.

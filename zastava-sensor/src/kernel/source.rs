@@ -110,6 +110,8 @@ pub struct KernelCounters {
     pub recursion_misses: Vec<(&'static str, u64)>,
     /// Kernel-side reads that failed.
     pub read_failures: u64,
+    /// What the programs had no room to keep from one hook to the next.
+    pub kept_refusals: u64,
 }
 
 /// One tier, attached and readable.
@@ -289,6 +291,7 @@ impl Source {
             counters.rings = rings.counters.clone();
             counters.recursion_misses = attached.programs().filter(|(_, misses)| *misses > 0).collect();
             counters.read_failures = attached.read_failures();
+            counters.kept_refusals = attached.kept_refusals();
             let now = boot_ns();
             batch
                 .records

@@ -11,6 +11,7 @@ pub(super) fn emit(figures: &Figures) {
     let Figures { kernel, process, processes, container, cgroups, file, seen, seen_forgotten } = figures;
     counter!(metric::KERNEL_GAPS).absolute(kernel.rings.gaps);
     counter!(metric::KERNEL_READ_FAILURES).absolute(kernel.read_failures);
+    counter!(metric::KERNEL_KEPT_REFUSALS).absolute(kernel.kept_refusals);
     for (error, count) in &kernel.rings.refused {
         counter!(metric::KERNEL_DECODE_ERRORS, "reason" => error.to_string()).absolute(*count);
     }

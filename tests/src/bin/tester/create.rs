@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 
 use super::{Outcome, raw, uring::Uring};
 
@@ -75,4 +75,13 @@ fn io_uring(content: &[u8], to: &Path) -> io::Result<Outcome> {
 pub(super) fn make_executable(file: &OsStr) -> io::Result<Outcome> {
     fs::set_permissions(file, Permissions::from_mode(0o755))?;
     Ok(Outcome::Done)
+}
+
+/// Each of the two files gets the other's name.
+pub(super) fn exchange(one: &OsStr, other: &OsStr) -> io::Result<Outcome> {
+    match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(Outcome::Done),
+        Err(errno @ rustix::io::Errno::INVAL) => Ok(Outcome::Unable(format!("RENAME_EXCHANGE: {errno}"))),
+        Err(errno) => Err(errno.into()),
+    }
 }

@@ -37,6 +37,14 @@ pub(super) fn gone(program: &OsStr) -> io::Result<Outcome> {
     expect_success(child.wait()?)
 }
 
+/// Executes it from a thread that is not the process's first; that thread becomes the process.
+pub(super) fn threaded(program: &OsStr) -> io::Result<Outcome> {
+    use std::os::unix::process::CommandExt as _;
+    let program = program.to_owned();
+    let thread = std::thread::spawn(move || Command::new(program).exec());
+    Err(thread.join().unwrap_or_else(|_| io::Error::other("the thread ended by itself")))
+}
+
 /// In `root` as root directory: executes `/a/<name>`, then puts a link to the directory `decoy` outside of the root
 /// in the place of `/a`.
 pub(super) fn swap(root: &OsStr, name: &OsStr, decoy: &OsStr) -> io::Result<Outcome> {

@@ -13,6 +13,7 @@ mod map;
 mod overlay;
 mod place;
 mod raw;
+mod rename;
 mod storm;
 mod uring;
 
@@ -53,14 +54,17 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("memfd", [name, program]) => exec::memfd(&name.to_string_lossy(), program),
         ("unlinked", [program]) => exec::unlinked(program),
         ("gone", [program]) => exec::gone(program),
+        ("threaded", [program]) => exec::threaded(program),
         ("swap", [root, name, decoy]) => exec::swap(root, name, decoy),
         ("map", [file]) => map::map(file),
         ("protect", [file]) => map::protect(file),
         ("create", [way, content, to]) => create::create(&way.to_string_lossy(), content, to),
         ("rename", [from, to]) => std::fs::rename(from, to).map(|()| Outcome::Done),
+        ("exchange", [from, to]) => create::exchange(from, to),
         ("link", [from, to]) => std::fs::hard_link(from, to).map(|()| Outcome::Done),
         ("chmod", [file]) => create::make_executable(file),
         ("overlay", [directory]) => overlay::overlay(directory),
+        ("unfinished", [from, over, to, count]) => rename::unfinished(from, over, to, &count.to_string_lossy()),
         ("cgroup", [mount, path, program, arguments @ ..]) => {
             place::cgroup(mount, path, Command::new(program).args(arguments))
         }
