@@ -107,8 +107,11 @@ pub(super) fn set_user(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     run(stage, &program, Some(0), None)?;
     let exec = Expected::exec(stage.tier, &program);
     let exec = if Sight::Details.sees(stage.tier) {
-        exec.check("process.uid", Some(USER), |event| process(event).uid)
-            .check("process.gid", Some(GROUP), |event| process(event).gid)
+        exec.check("process.uid", Some(USER), |event| process(event).uid).check(
+            "process.gid",
+            Some(GROUP),
+            |event| process(event).gid,
+        )
     } else {
         exec
     };

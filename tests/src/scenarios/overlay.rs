@@ -47,8 +47,16 @@ pub(super) fn layers(stage: &Stage) -> Result<Vec<Expected>, Stop> {
             chmod.identity(&upper).contents_or_reason(&upper),
         )
     };
+    // The lower file is known by then if its making was told.
+    let known = provable || stage.unwatched.is_none();
+    let exec_lower = if known {
+        Expected::exec(stage.tier, &lower)
+    } else {
+        let exec = Expected::exec_of(stage.tier, &lower.path.to_string_lossy());
+        exec.identity_or_reason(&lower).contents_or_reason(&lower)
+    };
     let mut expected = vec![
-        from(Origin::OverlayLower, Expected::exec(stage.tier, &lower)),
+        from(Origin::OverlayLower, exec_lower),
         Expected::exit(stage.tier, &lower.path).with_code(0),
         from(Origin::OverlayUpper, exec),
         Expected::exit(stage.tier, &upper.path).with_code(0),

@@ -70,7 +70,9 @@ struct Told {
 
 fn lost_of(event: &Event, cgroup_id: u64) -> u64 {
     match &event.loss {
-        Some(loss) if loss.cgroup_id == Some(cgroup_id) && loss.kind == "file" => loss.count.unwrap_or_default(),
+        Some(loss) if loss.cgroup_id == Some(cgroup_id) && loss.kind == "file" => {
+            loss.count.unwrap_or_default()
+        }
         _ => 0,
     }
 }

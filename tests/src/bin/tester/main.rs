@@ -64,7 +64,9 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("link", [from, to]) => std::fs::hard_link(from, to).map(|()| Outcome::Done),
         ("chmod", [file]) => create::make_executable(file),
         ("overlay", [directory]) => overlay::overlay(directory),
-        ("unfinished", [from, over, to, count]) => rename::unfinished(from, over, to, &count.to_string_lossy()),
+        ("unfinished", [from, over, to, count]) => {
+            rename::unfinished(from, over, to, &count.to_string_lossy())
+        }
         ("cgroup", [mount, path, program, arguments @ ..]) => {
             place::cgroup(mount, path, Command::new(program).args(arguments))
         }
