@@ -14,7 +14,7 @@ mod seen;
 
 pub use file::{CgroupBody, FileBody, FileIdentity, FileOp, ListenBody, MappingBody, PathLens, file_flag};
 pub use header::{Lane, RecordHeader, RecordKind, Tier};
-pub use layout::{ABSENT, BPRM_BLOCK, Field, INODE_BLOCK, KIN_BLOCK, Layout, OWN_BLOCK, Settings};
+pub use layout::{ABSENT, Field, INODE_BLOCK, Layout, Settings};
 pub use loss::{LossKey, LossValue};
 pub use process::{Ancestor, ExecBody, ExitBody, exec_flag};
 pub use seen::{SeenKey, SeenValue};

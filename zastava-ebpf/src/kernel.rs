@@ -1,9 +1,7 @@
 //! Looking into kernel structs: addresses in newtypes, fields by [`offset!`], every read checked.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use zastava_common::abi::{
-    ABSENT, BPRM_BLOCK, COMM_LEN, FileIdentity, INODE_BLOCK, KIN_BLOCK, OWN_BLOCK, file_flag,
-};
+use zastava_common::abi::{ABSENT, FileIdentity, INODE_BLOCK, file_flag};
 
 use crate::maps::{FAILURES, offset};
 
@@ -99,7 +97,9 @@ impl Task {
     /// Inode number of the mount namespace; 0 where there is none (any more).
     #[inline(always)]
     pub fn mnt_ns(self) -> u32 {
-        mnt_ns(value(self.0, offset!(task_nsproxy)))
+        let nsproxy = value::<u64>(self.0, offset!(task_nsproxy));
+        let mnt_ns = value::<u64>(nsproxy, offset!(nsproxy_mnt_ns));
+        value(mnt_ns, offset!(mnt_namespace_inum))
     }
 
     #[inline(always)]
@@ -109,60 +109,7 @@ impl Task {
 
     #[inline(always)]
     pub fn root(self) -> Path {
-        let [root, _] = root_and_pwd(value(self.0, offset!(task_fs)));
-        root
-    }
-}
-
-/// Inode number of the mount namespace of a `struct nsproxy *`; 0 where there is none (any more).
-#[inline(always)]
-fn mnt_ns(nsproxy: u64) -> u32 {
-    value(value(nsproxy, offset!(nsproxy_mnt_ns)), offset!(mnt_namespace_inum))
-}
-
-/// Root and working directory of a `struct fs_struct *`, side by side (`Layout::fits`).
-#[inline(always)]
-fn root_and_pwd(fs: u64) -> [Path; 2] {
-    value(fs, offset!(fs_root))
-}
-
-/// What a task is on its own, read in one go into scratch memory.
-#[derive(Clone, Copy)]
-pub struct Own(*const Block<{ OWN_BLOCK as usize }>);
-
-impl Own {
-    #[inline(always)]
-    pub fn of(to: *mut View, task: Task) -> Self {
-        // SAFETY: callers pass scratch memory.
-        let block = unsafe { &raw mut (*to).own };
-        Block::read(block, task.0, offset!(task_cred));
-        Self(block)
-    }
-
-    #[inline(always)]
-    fn get<T: Copy>(self, field: u32) -> T {
-        Block::get(self.0, field.wrapping_sub(offset!(task_cred)))
-    }
-
-    #[inline(always)]
-    pub fn comm(self) -> [u8; COMM_LEN] {
-        self.get(offset!(task_comm))
-    }
-
-    /// Effective user and group in the initial user namespace, side by side (`Layout::fits`).
-    #[inline(always)]
-    pub fn user_and_group(self) -> [u32; 2] {
-        value(self.get(offset!(task_cred)), offset!(cred_euid))
-    }
-
-    #[inline(always)]
-    pub fn root_and_pwd(self) -> [Path; 2] {
-        root_and_pwd(self.get(offset!(task_fs)))
-    }
-
-    #[inline(always)]
-    pub fn mnt_ns(self) -> u32 {
-        mnt_ns(self.get(offset!(task_nsproxy)))
+        value(value(self.0, offset!(task_fs)), offset!(fs_root))
     }
 }
 
@@ -228,7 +175,7 @@ impl Path {
 pub struct Mount {
     /// The dentry at its root.
     pub root: u64,
-    flags: u32,
+    pub flags: u32,
 }
 
 impl Mount {
@@ -276,11 +223,6 @@ pub fn inode_of(dentry: u64) -> u64 {
 /// What the programs copy out of the kernel's structs. Lives in scratch memory, for BPF stacks are small.
 #[repr(C)]
 pub struct View {
-    /// Of the `linux_binprm`, from its `file` on (exec).
-    pub bprm: Block<{ BPRM_BLOCK as usize }>,
-    /// Of an ancestor's `task_struct`, from its `tgid` on (exec).
-    pub kin: Block<{ KIN_BLOCK as usize }>,
-    own: Block<{ OWN_BLOCK as usize }>,
     inode: Block<{ INODE_BLOCK as usize }>,
     dev: u32,
     magic: u32,
@@ -288,10 +230,16 @@ pub struct View {
     flags: u32,
 }
 
-/// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
-const OVERLAYFS: u32 = 0x794c_7630;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
+
+/// Whether a file system of that type is an overlay.
+#[inline(always)]
+pub fn is_overlay(magic: u32) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
+    const OVERLAYFS: u32 = 0x794c_7630;
+    magic == OVERLAYFS
+}
 
 /// Access to a [`View`].
 #[derive(Clone, Copy)]
@@ -302,7 +250,7 @@ impl Seen {
     #[inline(always)]
     pub fn real(to: *mut View, inode: u64) -> Option<Self> {
         let seen = Self::plain(to, inode)?;
-        if seen.magic() == OVERLAYFS { seen.below(inode) } else { Some(seen) }
+        if is_overlay(seen.magic()) { seen.below(inode) } else { Some(seen) }
     }
 
     /// Looks at an inode as it is.
@@ -437,7 +385,7 @@ fn overlay_lower(inode: u64) -> u64 {
 }
 
 #[inline(always)]
-fn nanoseconds(seconds: i64, nanoseconds: u32) -> i64 {
+pub fn nanoseconds(seconds: i64, nanoseconds: u32) -> i64 {
     /// `I_CTIME_QUERIED` (include/linux/fs.h), since 6.13 in the top bit of the nanoseconds.
     const QUERIED: u32 = 1 << 31;
     seconds.wrapping_mul(1_000_000_000).wrapping_add(i64::from(nanoseconds & !QUERIED))

@@ -11,10 +11,8 @@ use aya_ebpf::{
 use zastava_common::abi::{Lane, LossKey, LossValue, MAX_PATH, PathLens, RecordHeader, RecordKind};
 
 use crate::{
-    kernel::{Fail, Mount, Path, Task, Try, View},
-    maps::{
-        EXEC_SCRATCH, FILES_RING, LOSS, PATH_SCRATCH, PROCESS_RING, PathScratch, SEQUENCE, setting,
-    },
+    kernel::{Fail, Mount, Path, Try, View},
+    maps::{EXEC_SCRATCH, FILES_RING, LOSS, PATH_SCRATCH, PROCESS_RING, PathScratch, SEQUENCE, setting},
     walk::Walk,
 };
 
@@ -25,9 +23,10 @@ pub enum Ring {
     Files,
 }
 
-/// Writes a header. Takes the sequence number: from here on the record arrives or is a loss.
+/// Writes a header; the process began at `start_boot_ns`. Takes the sequence number: from here on the record arrives or
+/// is a loss.
 #[inline(always)]
-pub fn write_header(to: *mut RecordHeader, kind: RecordKind, lane: Lane, leader: Task) {
+pub fn write_header(to: *mut RecordHeader, kind: RecordKind, lane: Lane, start_boot_ns: u64) {
     let seq = match SEQUENCE.get_ptr_mut(lane as u32) {
         // SAFETY: this CPU's own slot, and no other program uses this lane.
         Some(slot) => unsafe {
@@ -50,7 +49,7 @@ pub fn write_header(to: *mut RecordHeader, kind: RecordKind, lane: Lane, leader:
         (*to).boot_ns = bpf_ktime_get_boot_ns();
         (*to).tgid = (pid_tgid >> 32) as u32;
         (*to).tid = pid_tgid as u32;
-        (*to).start_boot_ns = leader.start_boottime();
+        (*to).start_boot_ns = start_boot_ns;
         (*to).cgroup_id = bpf_get_current_cgroup_id();
     }
 }
@@ -242,13 +241,13 @@ impl<const CAP: u64> Record<CAP> {
         }
     }
 
-    /// Adds a plain value to the tail.
+    /// Adds words to a tail that has nothing else yet.
     #[inline(always)]
     pub fn append<T: Copy>(&mut self, value: T) {
         let len = self.len;
         if len <= CAP {
-            // SAFETY: inside the scratch memory by the check; the tail keeps no alignment.
-            unsafe { at::<CAP>(self.base, len).cast::<T>().write_unaligned(value) };
+            // SAFETY: inside the scratch memory by the check, and aligned: all fixed parts are whole words.
+            unsafe { at::<CAP>(self.base, len).cast::<T>().write(value) };
             self.len = len + size_of::<T>() as u64;
         }
     }

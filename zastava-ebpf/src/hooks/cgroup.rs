@@ -32,7 +32,7 @@ fn try_cgroup(kind: RecordKind, lane: Lane, cgroup: u64, path: u64) -> Try<()> {
     let cgroup_id = read(kn, offset!(kernfs_node_id)).ok_or(Fail::Cgroup)?;
     let hierarchy = read(root, offset!(cgroup_root_hierarchy_id)).ok_or(Fail::Cgroup)?;
     let mut record = PathRecord::new::<CgroupBody>(lane)?;
-    write_header(record.header(), kind, lane, leader);
+    write_header(record.header(), kind, lane, leader.start_boottime());
     let body = record.body::<CgroupBody>();
     // SAFETY: the record's own memory.
     unsafe {

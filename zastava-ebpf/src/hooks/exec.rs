@@ -1,68 +1,64 @@
 //! Exec: `sched_process_exec`, and for scripts `security_bprm_check` before it.
 
 use aya_ebpf::{
-    macros::{fentry, kprobe, raw_tracepoint},
-    programs::{FEntryContext, ProbeContext, RawTracePointContext},
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use zastava_common::abi::{
-    Ancestor, ExecBody, FileIdentity, Lane, MAX_ANCESTORS, MAX_ARGV, RecordKind, exec_flag, file_flag,
+    Ancestor, ExecBody, FileIdentity, Lane, MAX_ANCESTORS, MAX_ARGV, RecordHeader, RecordKind, exec_flag,
+    file_flag,
 };
 
 use super::done;
 use crate::{
     kept::{self, Of},
-    kernel::{Block, Fail, File, Own, Seen, Task, Try, pointer, value},
+    kernel::{Fail, File, Seen, Try, pointer, value},
     maps::{Kept, offset},
     record::{ExecRecord, PathRecord, Ring, write_header},
+    typed::{self, field},
 };
 
 /// match-proto: `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 /// (include/trace/events/sched.h); runs in the new program's context, only after success (fs/exec.c exec_binprm).
 /// `old_pid` is the thread's id before it took its leader's.
-#[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn exec(ctx: RawTracePointContext) -> i32 {
-    done(try_exec(Task(ctx.arg(0)), ctx.arg(1), ctx.arg(2)));
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn exec(ctx: BtfTracePointContext) -> i32 {
+    done(try_exec(ctx.arg(0), ctx.arg(1), ctx.arg(2)));
     0
 }
 
 #[inline(always)]
-fn try_exec(task: Task, old_tid: u32, bprm: u64) -> Try<()> {
+fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Try<()> {
     let mut record = ExecRecord::new::<ExecBody>()?;
     let head = record.header();
     let body = record.body::<ExecBody>();
 
-    // SAFETY: scratch memory.
-    let block = unsafe { &raw mut (*record.view).bprm };
-    let bprm_at = |field: u32| field.wrapping_sub(offset!(bprm_file));
-    if !Block::read(block, bprm, offset!(bprm_file)) {
-        return Err(Fail::Bprm);
-    }
-    let file = File(Block::get(block, 0));
-    let filename: u64 = Block::get(block, bprm_at(offset!(bprm_filename)));
-    let interp: u64 = Block::get(block, bprm_at(offset!(bprm_interp)));
-    let argc: u32 = Block::get(block, bprm_at(offset!(bprm_argc)));
-    let path = file.path().ok_or(Fail::File)?;
-    let seen = Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?;
+    let file: u64 = field(bprm, offset!(bprm_file));
+    let [filename, interp]: [u64; 2] =
+        [field(bprm, offset!(bprm_filename)), field(bprm, offset!(bprm_interp))];
+    // SAFETY: the record's own memory.
+    let identity = unsafe { &raw mut (*body).file };
+    typed::identify(field(file, offset!(file_f_inode)), record.view, identity).ok_or(Fail::Inode)?;
     // Nothing fails from here on: the number that the header takes is sent or entered as a loss. Whichever thread
     // called exec leads its process now (fs/exec.c de_thread).
-    write_header(head, RecordKind::Exec, Lane::Exec, task);
-    let mount = path.mount();
-    let mm = task.mm();
-    let own = Own::of(record.view, task);
-    let [root, pwd] = own.root_and_pwd();
+    write_header(head, RecordKind::Exec, Lane::Exec, field(task, offset!(task_start_boottime)));
+    let path = typed::path(file, offset!(file_f_path));
+    let mount = typed::mount(path.vfsmount);
+    let mm: u64 = field(task, offset!(task_mm));
+    let fs: u64 = field(task, offset!(task_fs));
+    let [root, pwd] = [typed::path(fs, offset!(fs_root)), typed::path(fs, offset!(fs_pwd))];
+    let cred: u64 = field(task, offset!(task_cred));
     // SAFETY: the record's own memory; each place is written once.
     unsafe {
-        (*head).mnt_ns = own.mnt_ns();
-        seen.identify(&raw mut (*body).file);
+        (*head).mnt_ns = typed::mnt_ns(task);
         if mount.is_internal() {
             (*body).file.flags |= file_flag::INTERNAL_MOUNT;
         }
         (*body).image = mm;
-        (*body).comm = own.comm();
-        let [uid, gid] = own.user_and_group();
-        (*body).uid = uid;
-        (*body).gid = gid;
-        (*body).argc = argc;
+        (&raw mut (*body).comm).cast::<[u64; 2]>().write(typed::comm(task));
+        (*body).uid = field(cred, offset!(cred_euid));
+        (*body).gid = field(cred, offset!(cred_egid));
+        (*body).argc = field(bprm, offset!(bprm_argc));
         (*body).flags = 0;
         if interp != filename {
             (*body).flags = exec_flag::SCRIPT;
@@ -79,7 +75,7 @@ fn try_exec(task: Task, old_tid: u32, bprm: u64) -> Try<()> {
         (*body).ancestors = ancestors;
         (*body).ppid = ppid;
         (*body).exe = record.append_path(path, mount, root);
-        (*body).cwd = record.append_path(pwd, pwd.mount(), root);
+        (*body).cwd = record.append_path(pwd, typed::mount(pwd.vfsmount), root);
         (*body).filename_len = record.append_kernel_str(filename);
         let (argv_len, argv_total) = append_arguments(&mut record, mm);
         (*body).argv_len = argv_len;
@@ -94,44 +90,50 @@ const INIT: u32 = 1;
 
 /// The processes above, up to init or [`MAX_ANCESTORS`]; returns their number and the parent's pid.
 #[inline(always)]
-fn append_ancestors(record: &mut ExecRecord, leader: Task) -> (u32, u32) {
-    let mut above: u64 = value(leader.0, offset!(task_real_parent));
+fn append_ancestors(record: &mut ExecRecord, task: u64) -> (u32, u32) {
+    // The thread that forked; pid, parent and leader are those of its process.
+    let mut above: u64 = field(task, offset!(task_real_parent));
     let mut count = 0;
     let mut ppid = 0;
     for _ in 0..MAX_ANCESTORS {
-        // Of the thread that forked; pid, parent and leader are those of its process.
-        // SAFETY: scratch memory.
-        let block = unsafe { &raw mut (*record.view).kin };
-        Block::read(block, above, offset!(task_tgid));
-        let kin_at = |field: u32| field.wrapping_sub(offset!(task_tgid));
-        let tgid: u32 = Block::get(block, 0);
+        let tgid: u32 = field(above, offset!(task_tgid));
         if tgid == 0 {
             break;
         }
         if count == 0 {
             ppid = tgid;
         }
-        let parent = Task(Block::get(block, kin_at(offset!(task_group_leader))));
-        above = Block::get(block, kin_at(offset!(task_real_parent)));
-        record.append(Ancestor {
-            start_boot_ns: parent.start_boottime(),
-            tgid,
-            reserved: 0,
-            comm: value(parent.0, offset!(task_comm)),
+        let leader: u64 = field(above, offset!(task_group_leader));
+        record.append(AncestorWords {
+            start_boot_ns: field(leader, offset!(task_start_boottime)),
+            tgid: u64::from(tgid),
+            comm: typed::comm(leader),
         });
         count += 1;
         if tgid == INIT {
             break;
         }
+        above = field(above, offset!(task_real_parent));
     }
     (count, ppid)
 }
 
+/// An [`Ancestor`] in words: bytes would be copied one by one.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct AncestorWords {
+    start_boot_ns: u64,
+    tgid: u64,
+    comm: [u64; 2],
+}
+
+const _: () = assert!(size_of::<AncestorWords>() == size_of::<Ancestor>());
+const _: () = assert!((size_of::<RecordHeader>() + size_of::<ExecBody>()).is_multiple_of(8));
+
 /// The argument text as the new program sees it: bytes in the record and bytes there are.
 #[inline(always)]
 fn append_arguments(record: &mut ExecRecord, mm: u64) -> (u16, u32) {
-    // Side by side (`Layout::fits`).
-    let [start, end] = value::<[u64; 2]>(mm, offset!(mm_arg_start));
+    let [start, end]: [u64; 2] = [field(mm, offset!(mm_arg_start)), field(mm, offset!(mm_arg_end))];
     let total = end.wrapping_sub(start);
     let count = if total > MAX_ARGV as u64 { MAX_ARGV as u64 } else { total };
     (record.append_user(start, count), total as u32)
@@ -147,21 +149,24 @@ const MACHINE: u16 = 183;
 /// interpreter level, first for the file that was executed.
 #[fentry(function = "security_bprm_check")]
 pub fn script_fentry(ctx: FEntryContext) -> i32 {
-    done(try_script(ctx.arg(0)));
+    let bprm = ctx.arg(0);
+    let buf = offset!(bprm_buf);
+    done(try_script(bprm, [field(bprm, buf), field(bprm, buf + 16)]));
     0
 }
 
 #[kprobe(function = "security_bprm_check")]
 pub fn script_kprobe(ctx: ProbeContext) -> u32 {
     if let Some(bprm) = ctx.arg::<u64>(0) {
-        done(try_script(bprm));
+        let [identification, _, rest] = value::<[u64; 3]>(bprm, offset!(bprm_buf));
+        done(try_script(bprm, [identification, rest]));
     }
     0
 }
 
+/// The two words are the file's first and third.
 #[inline(always)]
-fn try_script(bprm: u64) -> Try<()> {
-    let [identification, _, rest] = value::<[u64; 3]>(bprm, offset!(bprm_buf));
+fn try_script(bprm: u64, [identification, rest]: [u64; 2]) -> Try<()> {
     let machine = (rest >> 16) as u16;
     if identification as u32 == u32::from_le_bytes(*b"\x7fELF") && machine == MACHINE {
         return Ok(());

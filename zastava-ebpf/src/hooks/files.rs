@@ -14,8 +14,9 @@ use super::done;
 use crate::{
     kept::{self, Of},
     kernel::{Fail, File, Path, Seen, Task, Try, inode_of},
-    maps::{Kept, setting},
+    maps::{Kept, offset, setting},
     record::{PathRecord, Ring, write_header},
+    typed::field,
 };
 
 /// `FMODE_WRITE`, `FMODE_CREATED` (include/linux/fs.h).
@@ -32,21 +33,21 @@ const NOT_FILES: [u32; 7] =
 /// the file whole.
 #[fentry(function = "locks_remove_file")]
 pub fn close_fentry(ctx: FEntryContext) -> i32 {
-    done(try_close(File(ctx.arg(0))));
+    let file = ctx.arg(0);
+    done(try_close(File(file), field(file, offset!(file_f_mode))));
     0
 }
 
 #[kprobe(function = "locks_remove_file")]
 pub fn close_kprobe(ctx: ProbeContext) -> u32 {
-    if let Some(file) = ctx.arg(0) {
-        done(try_close(File(file)));
+    if let Some(file) = ctx.arg(0).map(File) {
+        done(try_close(file, file.mode()));
     }
     0
 }
 
 #[inline(always)]
-fn try_close(file: File) -> Try<()> {
-    let mode = file.mode();
+fn try_close(file: File, mode: u32) -> Try<()> {
     // An O_TMPFILE has no name of its own: its link is the event.
     if mode & FMODE_WRITE == 0 || file.flags() & O_TMPFILE != 0 {
         return Ok(());
@@ -240,7 +241,7 @@ fn report(lane: Lane, op: FileOp, inode: u64, path: Path) -> Try<()> {
     let leader = task.group_leader().ok_or(Fail::Task)?;
     let root = task.root();
     let head = record.header();
-    write_header(head, RecordKind::File, lane, leader);
+    write_header(head, RecordKind::File, lane, leader.start_boottime());
     let body = record.body::<FileBody>();
     // SAFETY: the record's own memory.
     unsafe {

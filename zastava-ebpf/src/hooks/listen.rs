@@ -40,7 +40,7 @@ fn try_listen(sock: u64) -> Try<()> {
     let to = record.as_mut_ptr();
     // SAFETY: every field is written before the record is read.
     unsafe {
-        write_header(&raw mut (*to).header, RecordKind::Listen, Lane::Listen, leader);
+        write_header(&raw mut (*to).header, RecordKind::Listen, Lane::Listen, leader.start_boottime());
         (*to).header.mnt_ns = task.mnt_ns();
         (*to).header.len = size_of::<ListenRecord>() as u32;
         (*to).body.address = [0; 16];

@@ -105,7 +105,7 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
     let mount = path.mount();
     let root = task.root();
     let head = record.header();
-    write_header(head, RecordKind::Mapping, lane, leader);
+    write_header(head, RecordKind::Mapping, lane, leader.start_boottime());
     let body = record.body::<MappingBody>();
     // SAFETY: the record's own memory.
     unsafe {

@@ -120,11 +120,11 @@ impl Btf {
         Some(Self { base, data, types_at, strings_at, strings_len, types, structs, first_id, first_string })
     }
 
-    /// BTF in which every type has its number, and nothing but the named functions is told: for those who look a
-    /// function's number up by reading all there is, one list of members after the other.
+    /// BTF in which every type has its number, and nothing but functions and typedefs of these names is told: for those
+    /// who look a number up by reading all there is, one list of members after the other.
     ///
     /// `None` for split BTF.
-    pub fn functions(&self, named: &[&str]) -> Option<Vec<u8>> {
+    pub fn only(&self, named: &[String]) -> Option<Vec<u8>> {
         /// `struct btf_header`: magic, version, flags, its length; place and length of types and of strings.
         const OUR_HEADER: usize = 24;
         if self.base.is_some() {
@@ -138,10 +138,11 @@ impl Btf {
         out.extend(places.into_iter().flat_map(u32::to_ne_bytes));
         for index in 0..self.types.len() {
             let Type { name, kind, vlen, target, .. } = self.type_here(index)?;
-            let is_named = kind == KIND_FUNC && named.iter().any(|function| self.is_string(name, function));
+            let is_named = matches!(kind, KIND_FUNC | KIND_TYPEDEF)
+                && named.iter().any(|wanted| self.is_string(name, wanted));
             let words = if is_named {
-                // Its length is its linkage.
-                [name, KIND_FUNC << 24 | u32::try_from(vlen).ok()?, target]
+                // A function's length is its linkage.
+                [name, kind << 24 | u32::try_from(vlen).ok()?, target]
             } else {
                 [0, KIND_FWD << 24, 0]
             };
@@ -304,26 +305,35 @@ fn u32_at(data: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// The numbers of all functions of that name.
+    /// The numbers of all functions and typedefs of that name.
     fn numbers(btf: &Btf, name: &str) -> Vec<usize> {
         let is_it = |index: &usize| -> bool {
             let found = btf.type_here(*index).unwrap();
-            found.kind == KIND_FUNC && btf.is_string(found.name, name)
+            matches!(found.kind, KIND_FUNC | KIND_TYPEDEF) && btf.is_string(found.name, name)
         };
         (0..btf.types.len()).filter(is_it).collect()
     }
 
     #[test]
-    fn functions_keep_the_numbers_that_the_kernel_gave_them_and_nothing_else_is_told() {
+    fn what_is_named_keeps_the_numbers_that_the_kernel_gave_it_and_nothing_else_is_told() {
         let kernel = Btf::vmlinux(Path::new("/sys")).unwrap();
-        let functions = kernel.functions(&["security_mmap_file", "chmod_common"]).unwrap();
-        let functions = Btf::parse(functions, None).unwrap();
-        assert_eq!(functions.types.len(), kernel.types.len());
-        for name in ["security_mmap_file", "chmod_common"] {
-            assert_eq!(numbers(&functions, name), numbers(&kernel, name));
+        let names = ["security_mmap_file", "chmod_common", "btf_trace_sched_process_exec"];
+        let some = kernel.only(&names.map(str::to_owned)).unwrap();
+        let some = Btf::parse(some, None).unwrap();
+        assert_eq!(some.types.len(), kernel.types.len());
+        for name in names {
+            assert_eq!(numbers(&some, name), numbers(&kernel, name));
             assert!(!numbers(&kernel, name).is_empty());
         }
-        assert!(numbers(&functions, "d_move").is_empty());
-        assert_eq!((kernel.offset_of("path.dentry"), functions.offset_of("path.dentry")), (Some(8), None));
+        assert!(numbers(&some, "d_move").is_empty());
+        assert_eq!((kernel.offset_of("path.dentry"), some.offset_of("path.dentry")), (Some(8), None));
+    }
+
+    #[test]
+    fn functions_and_sizes_are_those_of_the_running_kernel() {
+        let kernel = Btf::vmlinux(Path::new("/sys")).unwrap();
+        assert!(kernel.has_function("d_move") && !kernel.has_function("d_mov"));
+        assert_eq!(kernel.size_of("path"), Some(16));
+        assert_eq!(kernel.size_of("no_such_struct"), None);
     }
 }

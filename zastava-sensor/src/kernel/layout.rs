@@ -54,7 +54,8 @@ fn resolve_in(vmlinux: &Btf, overlay: Option<&Btf>) -> Result<Layout, LayoutErro
 /// were `struct inode vfs_inode; struct dentry *__upperdentry; struct inode *lower` (fs/overlayfs/ovl_entry.h).
 fn guess_overlay(vmlinux: &Btf, layout: &mut Layout) {
     // Mounts with ids of their own came with 5.12: the kernel is older.
-    let old = ["vfsmount.mnt_userns", "vfsmount.mnt_idmap"].iter().all(|path| vmlinux.offset_of(path).is_none());
+    let old =
+        ["vfsmount.mnt_userns", "vfsmount.mnt_idmap"].iter().all(|path| vmlinux.offset_of(path).is_none());
     if let Some(inode) = vmlinux.size_of("inode").filter(|_| old) {
         // Counted from `vfs_inode`, which is all that is ever at hand.
         layout.ovl_inode_vfs_inode = 0;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use aya::{
     Ebpf, EbpfLoader, Endianness,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
 };
 use zastava_common::abi::{Layout, LossKey, LossValue, RecordKind, Settings, Tier};
 use zerocopy::IntoBytes as _;
@@ -89,7 +89,7 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
         process_watermark: sizes.process_ring / 4,
         files_watermark: sizes.files_ring / 4,
     };
-    let functions = functions(tier, btf)?;
+    let numbers = numbers(tier, btf)?;
     let mut ebpf = EbpfLoader::new()
         // Offsets come by LAYOUT: nothing is left to relocate.
         .btf(None)
@@ -106,7 +106,7 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
         if hook.need == Need::WhereThere && !btf.has_function(hook.attach.place()) {
             continue;
         }
-        if let Err(reason) = attach_one(&mut ebpf, hook, functions.as_ref()) {
+        if let Err(reason) = attach_one(&mut ebpf, hook, &numbers) {
             if hook.need == Need::Required {
                 return Err(LoadError::Hook { hook: hook.attach.describe(), reason });
             }
@@ -116,31 +116,29 @@ pub fn attach(tier: Tier, btf: &Btf, layout: &Layout, sizes: Sizes) -> Result<At
     Ok(Attached { tier, missing, ebpf })
 }
 
-/// The kernel's numbers of the functions that trampolines are put on. aya reads all types that it is given, one by one,
-/// which costs more than loading does: it gets the functions alone.
-fn functions(tier: Tier, btf: &Btf) -> Result<Option<aya::Btf>, LoadError> {
-    let named: Vec<&str> = hooks(tier)
+/// The kernel's numbers of what programs are put on by types. aya reads all types that it is given, one by one, which costs
+/// more than loading does: it gets these alone.
+fn numbers(tier: Tier, btf: &Btf) -> Result<aya::Btf, LoadError> {
+    let named: Vec<String> = hooks(tier)
         .filter_map(|hook| match hook.attach {
-            Attach::Fentry(place) | Attach::Fexit(place) => Some(place),
+            Attach::Fentry(place) | Attach::Fexit(place) => Some(place.to_owned()),
+            // What the kernel calls the type of a tracepoint's function (include/trace/bpf_probe.h).
+            Attach::BtfTracepoint(place) => Some(format!("btf_trace_{place}")),
             Attach::RawTracepoint(_) | Attach::Kprobe(_) | Attach::Kretprobe(_) => None,
         })
         .collect();
-    if named.is_empty() {
-        return Ok(None);
-    }
-    let bytes = btf.functions(&named).ok_or_else(|| LoadError::Object("malformed types".to_owned()))?;
-    let btf = aya::Btf::parse(&bytes, Endianness::default());
-    btf.map(Some).map_err(|error| LoadError::Object(chain(&error)))
+    let bytes = btf.only(&named).ok_or_else(|| LoadError::Object("malformed types".to_owned()))?;
+    aya::Btf::parse(&bytes, Endianness::default()).map_err(|error| LoadError::Object(chain(&error)))
 }
 
-fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: Option<&aya::Btf>) -> Result<(), String> {
+fn attach_one(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
     let program = ebpf.program_mut(hook.program).ok_or_else(|| format!("no program {}", hook.program))?;
-    let result = match (hook.attach, btf) {
-        (Attach::RawTracepoint(place), _) => load_raw_tracepoint(program, place),
-        (Attach::Fentry(place), Some(btf)) => load_fentry(program, place, btf),
-        (Attach::Fexit(place), Some(btf)) => load_fexit(program, place, btf),
-        (Attach::Kprobe(place) | Attach::Kretprobe(place), _) => load_kprobe(program, place),
-        (Attach::Fentry(_) | Attach::Fexit(_), None) => return Err("needs the kernel's BTF".to_owned()),
+    let result = match hook.attach {
+        Attach::RawTracepoint(place) => load_raw_tracepoint(program, place),
+        Attach::BtfTracepoint(place) => load_btf_tracepoint(program, place, btf),
+        Attach::Fentry(place) => load_fentry(program, place, btf),
+        Attach::Fexit(place) => load_fexit(program, place, btf),
+        Attach::Kprobe(place) | Attach::Kretprobe(place) => load_kprobe(program, place),
     };
     result.map_err(|error| explain(&error))
 }
@@ -149,6 +147,12 @@ fn load_raw_tracepoint(program: &mut Program, place: &str) -> Result<(), Program
     let program: &mut RawTracePoint = program.try_into()?;
     program.load()?;
     program.attach(place).map(drop)
+}
+
+fn load_btf_tracepoint(program: &mut Program, place: &str, btf: &aya::Btf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(place, btf)?;
+    program.attach().map(drop)
 }
 
 fn load_fentry(program: &mut Program, place: &str, btf: &aya::Btf) -> Result<(), ProgramError> {
