@@ -3,7 +3,7 @@
 //! All knowledge of kernel differences stands here. Nothing is chosen by version: a hook is tried, and what the
 //! kernel says is the reason that `doctor` shows.
 
-use zastava_common::abi::Tier;
+use zastava_common::abi::{RecordKind, Tier};
 
 /// What a hook tells, in words for people.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -91,6 +91,24 @@ pub struct Hook {
     pub attach: Attach,
     pub gives: Gives,
     pub need: Need,
+}
+
+impl Hook {
+    /// What a run of the program tells, or helps to tell.
+    pub fn record(&self) -> Option<RecordKind> {
+        match self.gives {
+            Gives::Exec => Some(RecordKind::Exec),
+            Gives::Exit => Some(RecordKind::Exit),
+            Gives::Listen => Some(RecordKind::Listen),
+            Gives::Cgroups if self.program == "cgroup_rmdir" => Some(RecordKind::CgroupRmdir),
+            Gives::Cgroups => Some(RecordKind::CgroupMkdir),
+            Gives::Mappings | Gives::Protect => Some(RecordKind::Mapping),
+            Gives::FileClose | Gives::FileRename | Gives::FileLink | Gives::FileChmod => {
+                Some(RecordKind::File)
+            }
+            Gives::ScriptIdentity | Gives::BuildIds => None,
+        }
+    }
 }
 
 /// What it means when the kernel refuses a hook.

@@ -174,13 +174,13 @@ fn load_kprobe(program: &mut Program, place: &str) -> Result<(), ProgramError> {
 }
 
 impl Attached {
-    /// Names of the attached programs and what the kernel knows of each.
-    pub fn programs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+    /// The attached programs, each with how many of its runs the kernel skipped.
+    pub fn skipped_runs(&self) -> impl Iterator<Item = (&'static Hook, u64)> + '_ {
         hooks(self.tier).filter_map(|hook| {
             let program = self.ebpf.program(hook.program)?;
             let misses =
                 program.fd().ok().and_then(|fd| super::sys::bpf::recursion_misses(fd.as_fd())).unwrap_or(0);
-            Some((hook.program, misses))
+            Some((hook, misses))
         })
     }
 

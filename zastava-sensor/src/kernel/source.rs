@@ -22,7 +22,7 @@ use super::{
     fanotify::{self, FileWatch},
     hooks::Gives,
     layout::{self, LayoutError},
-    ledger::KernelLedger,
+    ledger::{KernelLedger, SkippedRuns},
     load::{self, Attached, LoadError, Missing, Sizes},
     perf::{self, BuildIdHints, InOrder, PerfError, PerfReader, SidebandAssembler, assembler::Make},
     record::{KernelRecord, Origin, ProcessKey, What},
@@ -120,6 +120,7 @@ pub struct Source {
     missing: Vec<Missing>,
     refused: Vec<Refused>,
     attached: Option<(Attached, Rings, KernelLedger)>,
+    skipped: SkippedRuns,
     perf: Option<Perf>,
     files: Option<Files>,
     flush: Duration,
@@ -202,7 +203,16 @@ impl Source {
                 }
             },
         };
-        Ok(Self { tier, missing, refused: Vec::new(), attached, perf, files, flush: config.flush })
+        Ok(Self {
+            tier,
+            missing,
+            refused: Vec::new(),
+            attached,
+            skipped: SkippedRuns::default(),
+            perf,
+            files,
+            flush: config.flush,
+        })
     }
 
     pub fn tier(&self) -> Tier {
@@ -289,13 +299,14 @@ impl Source {
         let mut counters = KernelCounters::default();
         if let Some((attached, rings, ledger)) = &mut self.attached {
             counters.rings = rings.counters.clone();
-            counters.recursion_misses = attached.programs().filter(|(_, misses)| *misses > 0).collect();
+            let skipped: Vec<_> = attached.skipped_runs().filter(|(_, runs)| *runs > 0).collect();
+            counters.recursion_misses = skipped.iter().map(|(hook, runs)| (hook.program, *runs)).collect();
             counters.read_failures = attached.read_failures();
             counters.kept_refusals = attached.kept_refusals();
             let now = boot_ns();
-            batch
-                .records
-                .extend(ledger.read().into_iter().map(|(key, value)| loss(self.tier, now, key, value)));
+            let skipped = self.skipped.read(skipped.into_iter(), now);
+            let losses = ledger.read().into_iter().chain(skipped);
+            batch.records.extend(losses.map(|(key, value)| loss(self.tier, now, key, value)));
         }
         if let Some(perf) = &mut self.perf {
             perf.tell_losses(self.tier, &mut batch.records);
