@@ -8,6 +8,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut secrets = PullSecrets::default();
     if secrets.add(bytes).is_ok() && !bytes.iter().any(|byte| b"*\\".contains(byte)) {
         let image = "nowhere-else.test/app".parse().expect("a reference");
-        assert!(secrets.find(&image).is_none() || String::from_utf8_lossy(bytes).to_lowercase().contains("nowhere-else.test"));
+        assert!(
+            secrets.find(&image).is_none()
+                || String::from_utf8_lossy(bytes).to_lowercase().contains("nowhere-else.test")
+        );
     }
 });

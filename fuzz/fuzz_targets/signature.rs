@@ -21,9 +21,15 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| Verifier {
 
 fuzz_target!(|input: (&[u8], Vec<(u8, String)>)| {
     let (content, written) = input;
-    let names = ["dev.cosignproject.cosign/signature", "dev.sigstore.cosign/certificate", "dev.sigstore.cosign/chain",
-        "dev.sigstore.cosign/bundle", "dev.sigstore.cosign/rfc3161timestamp"];
-    let named = written.into_iter().map(|(name, value)| (names[usize::from(name) % names.len()].to_owned(), value));
+    let names = [
+        "dev.cosignproject.cosign/signature",
+        "dev.sigstore.cosign/certificate",
+        "dev.sigstore.cosign/chain",
+        "dev.sigstore.cosign/bundle",
+        "dev.sigstore.cosign/rfc3161timestamp",
+    ];
+    let named =
+        written.into_iter().map(|(name, value)| (names[usize::from(name) % names.len()].to_owned(), value));
     let annotations = named.collect();
     let digest = Digest::sha256(content);
     let layer = LegacyLayer { content, digest: &digest, annotations: &annotations };

@@ -140,7 +140,7 @@ fn append_arguments(record: &mut ExecRecord, mm: u64) -> (u16, u32) {
 }
 
 /// `e_machine` of this kernel's own programs (include/uapi/linux/elf-em.h).
-#[cfg(bpf_target_arch = "x86_64")]
+#[cfg(not(bpf_target_arch = "aarch64"))]
 const MACHINE: u16 = 62;
 #[cfg(bpf_target_arch = "aarch64")]
 const MACHINE: u16 = 183;

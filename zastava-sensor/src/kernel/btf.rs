@@ -328,4 +328,12 @@ mod tests {
         assert!(numbers(&places, "d_move", KIND_FUNC).is_empty());
         assert_eq!((kernel.offset_of("path.dentry"), places.offset_of("path.dentry")), (Some(8), None));
     }
+
+    #[test]
+    fn functions_and_sizes_are_those_of_the_running_kernel() {
+        let kernel = Btf::vmlinux(Path::new("/sys")).unwrap();
+        assert!(kernel.has_function("d_move") && !kernel.has_function("d_mov"));
+        assert_eq!(kernel.size_of("path"), Some(16));
+        assert_eq!(kernel.size_of("no_such_struct"), None);
+    }
 }

@@ -42,18 +42,6 @@ impl Gives {
     }
 }
 
-impl Gives {
-    /// The record that each run of such a hook makes; `None` where a run tells nothing as a rule.
-    pub const fn record(self) -> Option<RecordKind> {
-        match self {
-            Self::Exec => Some(RecordKind::Exec),
-            // Threads end by the same hook.
-            Self::Exit => Some(RecordKind::Exit),
-            _ => None,
-        }
-    }
-}
-
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Attach {
@@ -103,6 +91,24 @@ pub struct Hook {
     pub attach: Attach,
     pub gives: Gives,
     pub need: Need,
+}
+
+impl Hook {
+    /// What a run of the program tells, or helps to tell.
+    pub fn record(&self) -> Option<RecordKind> {
+        match self.gives {
+            Gives::Exec => Some(RecordKind::Exec),
+            Gives::Exit => Some(RecordKind::Exit),
+            Gives::Listen => Some(RecordKind::Listen),
+            Gives::Cgroups if self.program == "cgroup_rmdir" => Some(RecordKind::CgroupRmdir),
+            Gives::Cgroups => Some(RecordKind::CgroupMkdir),
+            Gives::Mappings | Gives::Protect => Some(RecordKind::Mapping),
+            Gives::FileClose | Gives::FileRename | Gives::FileLink | Gives::FileChmod => {
+                Some(RecordKind::File)
+            }
+            Gives::ScriptIdentity | Gives::BuildIds => None,
+        }
+    }
 }
 
 /// What it means when the kernel refuses a hook.

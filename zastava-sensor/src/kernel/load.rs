@@ -173,8 +173,8 @@ fn load_kprobe(program: &mut Program, place: &str) -> Result<(), ProgramError> {
 }
 
 impl Attached {
-    /// The attached programs, and how often the kernel skipped each because it ran already on that CPU.
-    pub fn misses(&self) -> impl Iterator<Item = (&'static Hook, u64)> + '_ {
+    /// The attached programs, each with how many of its runs the kernel skipped.
+    pub fn skipped_runs(&self) -> impl Iterator<Item = (&'static Hook, u64)> + '_ {
         hooks(self.tier).filter_map(|hook| {
             let fd = self.ebpf.program(hook.program)?.fd().ok()?;
             Some((hook, super::sys::bpf::recursion_misses(fd.as_fd())?))

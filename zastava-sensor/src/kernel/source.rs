@@ -5,7 +5,6 @@
 //! wake-up a second, for the ledger.
 
 use std::{
-    collections::HashMap,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
     sync::{
@@ -17,13 +16,13 @@ use std::{
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use tokio::sync::mpsc;
-use zastava_common::abi::{LossKey, LossValue, RecordKind, Tier};
+use zastava_common::abi::{LossKey, LossValue, Tier};
 
 use super::{
     fanotify::{self, FileWatch},
     hooks::Gives,
     layout::{self, LayoutError},
-    ledger::KernelLedger,
+    ledger::{KernelLedger, SkippedRuns},
     load::{self, Attached, LoadError, Missing, Sizes},
     perf::{self, PerfError},
     record::{KernelRecord, Origin, What},
@@ -121,8 +120,7 @@ pub struct Source {
     perf: Option<Perf>,
     files: Option<Files>,
     flush: Duration,
-    /// By program: skipped runs that the ledger has.
-    misses_told: HashMap<&'static str, u64>,
+    skipped: SkippedRuns,
 }
 
 /// File changes; they are told when what perf knows of their processes has been told.
@@ -203,7 +201,7 @@ impl Source {
             perf,
             files,
             flush: config.flush,
-            misses_told: HashMap::new(),
+            skipped: SkippedRuns::default(),
         })
     }
 
@@ -291,23 +289,14 @@ impl Source {
         let mut counters = KernelCounters::default();
         if let Some((attached, rings, ledger)) = &mut self.attached {
             counters.rings = rings.counters.clone();
-            let now = boot_ns();
-            for (hook, misses) in attached.misses().filter(|(_, misses)| *misses > 0) {
-                counters.recursion_misses.push((hook.program, misses));
-                if let Some(key) = hook.gives.record().map(of_any_cgroup) {
-                    let told = self.misses_told.entry(hook.program).or_default();
-                    let value = LossValue { count: misses - *told, first_ns: now, last_ns: now };
-                    if value.count > 0 {
-                        batch.records.push(loss(self.tier, now, key, value));
-                    }
-                    *told = misses;
-                }
-            }
+            let skipped: Vec<_> = attached.skipped_runs().filter(|(_, runs)| *runs > 0).collect();
+            counters.recursion_misses = skipped.iter().map(|(hook, runs)| (hook.program, *runs)).collect();
             counters.read_failures = attached.read_failures();
             counters.kept_refusals = attached.kept_refusals();
-            batch
-                .records
-                .extend(ledger.read().into_iter().map(|(key, value)| loss(self.tier, now, key, value)));
+            let now = boot_ns();
+            let skipped = self.skipped.read(skipped.into_iter(), now);
+            let losses = ledger.read().into_iter().chain(skipped);
+            batch.records.extend(losses.map(|(key, value)| loss(self.tier, now, key, value)));
         }
         if let Some(perf) = &mut self.perf {
             perf.tell_losses(self.tier, &mut batch.records);
@@ -393,10 +382,6 @@ fn wait(poll: &OwnedFd, patience: Duration) -> bool {
 fn unwatched(mark: &fanotify::Mark) -> Option<Missing> {
     let reason = mark.watched.err()?.to_string();
     Some(Missing { gives: Gives::FileClose, hook: format!("fanotify on {}", mark.point.display()), reason })
-}
-
-fn of_any_cgroup(kind: RecordKind) -> LossKey {
-    LossKey { cgroup_id: 0, kind: kind as u32, reserved: 0 }
 }
 
 fn loss(tier: Tier, now: u64, key: LossKey, value: LossValue) -> KernelRecord {

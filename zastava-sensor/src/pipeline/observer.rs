@@ -177,7 +177,7 @@ fn loss(cgroup_id: Option<u64>, kind: u32, value: &zastava_common::abi::LossValu
             Some(RecordKind::Listen) => "listen",
             Some(RecordKind::CgroupMkdir) => "cgroup_mkdir",
             Some(RecordKind::CgroupRmdir) => "cgroup_rmdir",
-            None => "any",
+            None => "unknown",
         },
         count: value.count,
         first_boot_ns: value.first_ns,

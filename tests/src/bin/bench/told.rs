@@ -66,7 +66,7 @@ impl Told {
                 match loss.kind.as_str() {
                     "exec" => self.lost_execs += count,
                     "exit" => self.lost_exits += count,
-                    "any" => self.lost += count,
+                    "unknown" => self.lost += count,
                     _ => {}
                 }
             }

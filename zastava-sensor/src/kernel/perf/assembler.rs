@@ -3,6 +3,10 @@
 //! The order within an exec (`begin_new_exec`, fs/exec.c; `load_elf_binary`, fs/binfmt_elf.c): COMM with the exec mark,
 //! then the program's own segments, then its ELF interpreter's. So the first executable file mapping after the COMM is
 //! the program. Records must come in order of time (see [`super::InOrder`]).
+//!
+//! Between the two, an exec that gains rights (set-user-id, file capabilities) tells of an EXIT: the kernel takes the
+//! events of the old program's user away by `perf_event_exit_task` (`begin_new_exec`), which says so although the process
+//! lives on.
 
 use std::path::{Path, PathBuf};
 
@@ -60,6 +64,8 @@ struct Waiting {
     time: u64,
     tid: u32,
     comm: Vec<u8>,
+    /// An EXIT since: the process's, unless its program is mapped after all.
+    exit: Option<(Task, Origin)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -94,9 +100,9 @@ impl SidebandAssembler {
                 None => sink(KernelRecord { origin, what: What::Mapping(self.mapping(record.pid, &mmap)) }),
             },
             Kind::Comm { comm, exec: true } if everything => {
-                let waiting = Waiting { time: record.time, tid: record.tid, comm };
+                let waiting = Waiting { time: record.time, tid: record.tid, comm, exit: None };
                 if let Some(before) = self.waiting.remove(&record.pid) {
-                    sink(self.exec(record.pid, before, None));
+                    self.without_program(record.pid, before, &mut sink);
                 }
                 self.make_room_for_waiting(&mut sink);
                 let process = self.process(record.pid);
@@ -107,7 +113,7 @@ impl SidebandAssembler {
             Kind::Comm { comm, exec: false } if everything && record.pid == record.tid => {
                 self.process(record.pid).comm = comm;
             }
-            Kind::Fork(task) if everything => self.fork(task),
+            Kind::Fork(task) if everything => self.fork(task, &mut sink),
             Kind::Exit(task) if everything => self.exit(task, origin, &mut sink),
             Kind::Lost(count) => self.lost(count, origin, sink),
             Kind::Mmap(_) | Kind::Comm { .. } | Kind::Fork(_) | Kind::Exit(_) => {}
@@ -129,7 +135,7 @@ impl SidebandAssembler {
             self.waiting.iter().next().filter(|(_, oldest)| oldest.time <= limit).map(|(pid, _)| *pid)
         {
             if let Some(waiting) = self.waiting.remove(&pid) {
-                sink(self.exec(pid, waiting, None));
+                self.without_program(pid, waiting, &mut sink);
             }
         }
     }
@@ -204,11 +210,26 @@ impl SidebandAssembler {
         if self.waiting.len() == self.waiting.capacity()
             && let Some((pid, waiting)) = self.waiting.remove_lru()
         {
-            sink(self.exec(pid, waiting, None));
+            self.without_program(pid, waiting, sink);
         }
     }
 
-    fn fork(&mut self, task: Task) {
+    /// No mapping came; if an end did, it was the process's.
+    fn without_program(&mut self, pid: u32, mut waiting: Waiting, sink: &mut impl FnMut(KernelRecord)) {
+        let exit = waiting.exit.take();
+        sink(self.exec(pid, waiting, None));
+        if let Some((task, origin)) = exit {
+            self.exit(task, origin, sink);
+        }
+    }
+
+    fn fork(&mut self, task: Task, sink: &mut impl FnMut(KernelRecord)) {
+        // A new process with that number: the one before has ended.
+        if task.pid == task.tid
+            && let Some(waiting) = self.waiting.remove(&task.pid)
+        {
+            self.without_program(task.pid, waiting, sink);
+        }
         if task.pid == task.tid {
             let comm = self.process(task.ppid).comm.clone();
             self.make_room(task.pid);
@@ -219,13 +240,15 @@ impl SidebandAssembler {
     }
 
     fn exit(&mut self, task: Task, origin: Origin, sink: &mut impl FnMut(KernelRecord)) {
+        if let Some(waiting) = self.waiting.peek_mut(&task.pid) {
+            // A process between exec and program has one thread.
+            waiting.exit = Some((task, origin));
+            return;
+        }
         let process = self.process(task.pid);
         process.ppid = task.ppid;
         if !process.threads.end(task.pid, task.tid) {
             return;
-        }
-        if let Some(waiting) = self.waiting.remove(&task.pid) {
-            sink(self.exec(task.pid, waiting, None));
         }
         let comm = self.processes.remove(&task.pid).map(|process| process.comm).unwrap_or_default();
         sink(KernelRecord { origin, what: What::Exit(Exit { status: None, ppid: task.ppid, comm }) });

@@ -152,15 +152,6 @@ fn an_exec_without_a_mapping_goes_out_after_its_time() {
 }
 
 #[test]
-fn an_exec_that_ends_before_its_mapping_still_comes_before_its_exit() {
-    let out = assemble(
-        Make::Everything,
-        vec![record(PID, PID, 5, comm("odd", true)), record(PID, PID, 6, Kind::Exit(task(PID, PID)))],
-    );
-    assert_eq!(summary(&out), ["exec  odd", "exit odd"]);
-}
-
-#[test]
 fn processes_beyond_the_capacity_are_forgotten_and_counted() {
     let mut assembler = SidebandAssembler::new(Make::Everything, Path::new("/nonexistent"), 8);
     let mut out = Vec::new();
@@ -214,4 +205,34 @@ fn a_hint_is_found_by_process_path_and_time() {
     assert_eq!(hints.look_up(PID, b"/usr/bin/true", 20), None);
     hints.learn(&record(PID, PID, 13, mmap("/d", Some(4), None)));
     assert_eq!(hints.dropped_unused(), 1, "the first was used");
+}
+
+#[test]
+fn an_end_told_while_a_program_gains_rights_is_none() {
+    let child = PID + 1;
+    let out = assemble(
+        Make::Everything,
+        vec![
+            record(PID, PID, 1, Kind::Fork(task(child, child))),
+            record(child, child, 2, comm("sudo", true)),
+            record(child, child, 3, Kind::Exit(task(child, child))),
+            record(child, child, 4, mmap("/usr/bin/sudo", None, None)),
+            record(child, child, 5, Kind::Exit(task(child, child))),
+        ],
+    );
+    assert_eq!(summary(&out), ["exec /usr/bin/sudo sudo", "exit sudo"]);
+    assert_eq!(out[1].origin.boot_ns, 5);
+}
+
+#[test]
+fn a_process_that_ends_before_its_program_is_mapped_ends_when_none_comes() {
+    let mut assembler = SidebandAssembler::new(Make::Everything, Path::new("/nonexistent"), 64);
+    let mut out = Vec::new();
+    for told in [record(PID, PID, 5, comm("odd", true)), record(PID, PID, 6, Kind::Exit(task(PID, PID)))] {
+        assembler.push(told, |record| out.push(record));
+    }
+    assert!(out.is_empty());
+    assembler.expire(2_000_000_000, |record| out.push(record));
+    assert_eq!(summary(&out), ["exec  odd", "exit odd"]);
+    assert_eq!(out[1].origin.boot_ns, 6);
 }
