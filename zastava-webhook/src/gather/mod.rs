@@ -183,7 +183,8 @@ impl Gatherer {
         let (wanted, secrets) = (rules.wanted.clone(), Arc::clone(&question.secrets));
         let key = cache::FactsKey::new(&image, &wanted, &secrets);
         self.look(facts, key, question, async move {
-            let evidence = source.gather(&image, &digest, &wanted, &secrets).await;
+            // It holds whatever a registry may have to be asked: 32 KiB.
+            let evidence = Box::pin(source.gather(&image, &digest, &wanted, &secrets)).await;
             cache::keep_evidence(evidence.map(Arc::new).map_err(Missing::Fault))
         })
         .await
