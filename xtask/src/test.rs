@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 
 use self::tally::Tally;
 use crate::{
-    build_ebpf, places,
+    build_ebpf, demo, places,
     setup::{self, packages},
     step,
     vm::{self, console::Verdict, kernels::Series},
@@ -40,6 +40,8 @@ pub(crate) struct Options {
 enum Part {
     /// Tests beside the code
     Unit,
+    /// The webhook against a real registry
+    Webhook,
     /// End-to-end tests on this machine's kernel
     Host,
     /// End-to-end tests on Debian's kernels
@@ -62,6 +64,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut rows = Vec::new();
     if wanted(Part::Unit) {
         rows.extend(unit());
+    }
+    if wanted(Part::Webhook) {
+        rows.push(webhook());
     }
     if wanted(Part::Host) {
         rows.push(host());
@@ -111,6 +116,15 @@ fn host() -> Row {
             failure: Some(format!("{error:#}")),
         },
     }
+}
+
+/// What `cargo xtask demo webhook` shows is what must hold.
+fn webhook() -> Row {
+    let begun = Instant::now();
+    let failure = demo::webhook().err().map(|error| format!("{error:#}"));
+    let (passed, failed) = (u64::from(failure.is_none()), u64::from(failure.is_some()));
+    let tally = Tally { passed, failed, skipped: 0 };
+    Row { part: "webhook".to_owned(), tally, took: begun.elapsed(), failure }
 }
 
 fn machines(kernels: &[Series], how: &vm::How) -> Vec<Row> {
