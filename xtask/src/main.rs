@@ -3,6 +3,7 @@
 
 mod bench;
 mod build_ebpf;
+mod demo;
 mod fuzz;
 mod lint;
 mod mirror;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Options),
     /// Measures what the sensor costs, beside others
     Bench(bench::Options),
+    /// Shows a part at work, with real parts around it
+    Demo(demo::Options),
     /// Runs every fuzz target
     Fuzz(fuzz::Options),
     /// Runs a command on Debian's kernels in emulated machines
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Vm(options) => vm::run(&options),
     };

@@ -162,6 +162,21 @@ pub(crate) fn lint() -> Result<()> {
     packages::install(&missing)
 }
 
+/// Makes sure that the webhook can be shown and tested against real parts.
+pub(crate) fn webhook() -> Result<()> {
+    let missing = packages::missing(vec![
+        Package::new("docker-registry", "a registry to read images from"),
+        Package::new("openssl", "makes keys and signatures, which the code under test must not"),
+        Package::new("skopeo", "pushes images"),
+        Package::new("curl", "pushes signatures"),
+    ]);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    announce("to run the webhook against real parts", &missing);
+    packages::install(&missing)
+}
+
 /// Makes sure that there is something to compare with.
 pub(crate) fn bench() -> Result<()> {
     let missing = packages::missing(vec![Package::new("libbpf-tools", "execsnoop, the sensor's reference")]);

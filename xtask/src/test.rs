@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 
 use self::tally::Tally;
 use crate::{
-    build_ebpf, places, runtimes,
+    build_ebpf, demo, places, runtimes,
     setup::{self, packages},
     step,
     vm::{self, console::Verdict, kernels::Series},
@@ -44,6 +44,8 @@ pub(crate) struct Options {
 enum Part {
     /// Tests beside the code
     Unit,
+    /// The webhook against a real registry
+    Webhook,
     /// End-to-end tests on this machine's kernel
     Host,
     /// End-to-end tests on Debian's kernels
@@ -73,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match part {
         None | Some(Part::Vm) => setup::test(kernels)?,
         Some(Part::Containers) => setup::test(&container_kernels)?,
-        Some(Part::Unit | Part::Host) => setup::test(&[])?,
+        Some(Part::Unit | Part::Webhook | Part::Host) => setup::test(&[])?,
     }
     if wanted(Part::Containers) {
         setup::containers()?;
@@ -82,6 +84,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut rows = Vec::new();
     if wanted(Part::Unit) {
         rows.extend(unit());
+    }
+    if wanted(Part::Webhook) {
+        rows.push(webhook());
     }
     if wanted(Part::Host) {
         rows.push(host());
@@ -124,6 +129,15 @@ fn host() -> Row {
         Ok(mut command) => part("host", &mut command),
         Err(error) => broken("host", begun, &error),
     }
+}
+
+/// What `cargo xtask demo webhook` shows is what must hold.
+fn webhook() -> Row {
+    let begun = Instant::now();
+    let failure = demo::webhook().err().map(|error| format!("{error:#}"));
+    let (passed, failed) = (u64::from(failure.is_none()), u64::from(failure.is_some()));
+    let tally = Tally { passed, failed, skipped: 0 };
+    Row { part: "webhook".to_owned(), tally, took: begun.elapsed(), failure }
 }
 
 /// The programs are static ones, as those in the machines are: a container's image holds one of them.
