@@ -96,7 +96,7 @@ impl Webhook {
                     return line;
                 }
                 Ok(line) => seen.push(line),
-                Err(_) => panic!("no line `{message}` in {seen:#?}"),
+                Err(error) => panic!("no line `{message}` ({error}) in {seen:#?}"),
             }
         }
     }
