@@ -39,6 +39,10 @@ impl Entry {
     pub(in crate::container::containers) fn start(&mut self, sample: Sample, shared: &mut Shared, now: u64) {
         let pid = self.pid();
         let Some(life) = self.life.as_mut().filter(|life| life.stage == Stage::Opening) else { return };
+        // It may have ended while it was looked at.
+        if let Some(exited) = life.candidate_exit(pid) {
+            life.ended(exited.boot_ns, Some(exited), shared.noticed(now));
+        }
         let Sample { libraries, left_out, reason } = sample;
         let mut start = life.tell(pid, &libraries, shared.settings.max_libs.unwrap_or(0));
         start.left_out += left_out;

@@ -121,6 +121,24 @@ fn what_the_first_process_has_mapped_is_named_beside_what_the_kernel_told() {
 }
 
 #[test]
+fn an_end_while_the_first_process_is_looked_at_is_the_containers() {
+    let mut script = Script::new(settings());
+    let init = process(100, &[50, 1]);
+    script.made(1, 7);
+    script.described(description(1));
+    script.exec(1, 7, &init);
+    script.now += 10 * MS;
+    script.containers.tick(script.now);
+    let opening = script.containers.next_start().unwrap();
+    script.fact(1, 7, &init, exit_of(3 << 8));
+    script.removed(1, 7);
+    script.containers.start(&opening.id, Sample::default(), script.now);
+    script.idle(5);
+    assert_eq!(script.told(), "xXSE");
+    assert_eq!(script.stops()[0].1.how, Known::Is(HowEnded::Status(3 << 8)));
+}
+
+#[test]
 fn what_ran_before_is_told_once_after_all_of_it_was_looked_at() {
     let mut script = Script::unconnected(settings());
     script.hear(News::Connected(engine()));
