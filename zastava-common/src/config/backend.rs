@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AbsolutePath, ApiPath, BaseAddress, Bounded, present};
+use super::{AbsolutePath, ApiPath, BaseAddress, Bounded, Fault, What, present};
 
 /// The service that takes events and gives verdicts.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -35,4 +35,15 @@ fn policy_path() -> ApiPath {
 
 fn request_timeout_seconds() -> Bounded<1, 60> {
     Bounded::literal::<5>()
+}
+
+/// A certificate is shown with its key, or none is.
+pub(super) fn check(backend: &Backend) -> Result<(), Box<Fault>> {
+    let lacks = match (&backend.certificate_file, &backend.key_file) {
+        (Some(_), None) => "keyFile",
+        (None, Some(_)) => "certificateFile",
+        _ => return Ok(()),
+    };
+    let fault = Fault::new(format!("zastava.backend.{lacks}"), What::MissingKey);
+    Err(fault.allowed("certificateFile and keyFile together, or neither").into())
 }

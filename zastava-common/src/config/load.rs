@@ -4,7 +4,9 @@ use serde::Deserialize as _;
 use serde_path_to_error::Track;
 use serde_saphyr::{Location, MergeKeyPolicy, Options};
 
-use super::{Config, ConfigError, Fault, What, admission, explain::explain, locate::locate, root::Document};
+use super::{
+    Config, ConfigError, Fault, What, admission, backend, explain::explain, locate::locate, root::Document,
+};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -45,7 +47,9 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
         let (location, fault) = explain(&error, &track.path());
         invalid(location, fault)
     })?;
-    if let Err(fault) = admission::check(&config.admission) {
+    let checked = admission::check(&config.admission);
+    let checked = checked.and_then(|()| config.backend.as_ref().map_or(Ok(()), backend::check));
+    if let Err(fault) = checked {
         return Err(invalid(locate(text, &fault.key, &options()), *fault));
     }
     Ok(config)

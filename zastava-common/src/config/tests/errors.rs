@@ -145,6 +145,10 @@ fn a_value_out_of_range_says_the_range() {
 #[test]
 fn a_missing_key_and_a_repeated_key_are_named() {
     assert_snapshot!(error("zastava:\n  backend:\n    policyPath: /a"), @"zastava.yaml:3:5: missing key zastava.backend.baseAddress");
+    assert_snapshot!(error("zastava:\n  backend:\n    baseAddress: https://a.example\n    certificateFile: /a"), @r"
+    zastava.yaml:2:3: missing key zastava.backend.keyFile
+      allowed: certificateFile and keyFile together, or neither
+    ");
     assert_snapshot!(error("zastava:\n  limits:\n    burst: 5\n    burst: 6"), @"zastava.yaml:4:5: key zastava.limits.burst stands here a second time");
     assert_snapshot!(error("zastava: {}\nzastava: {}"), @"zastava.yaml:2:1: key zastava stands here a second time");
 }
