@@ -178,7 +178,7 @@ impl Source {
         };
         let files = match tier {
             Tier::Trampoline | Tier::Kprobe => None,
-            Tier::Tracepoint | Tier::Sideband => match FileWatch::open(tier) {
+            Tier::Tracepoint | Tier::Sideband => match FileWatch::open(tier, &config.proc_root) {
                 Ok(watch) => {
                     missing.extend(watch.marks().filter_map(unwatched));
                     Some(Files { watch, held: Vec::new() })

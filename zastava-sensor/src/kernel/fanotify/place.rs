@@ -15,7 +15,7 @@ use crate::kernel::sys::handle::Handle;
 
 use super::event::{Entry, Event, Fsid};
 
-/// A mount point of each watched file system.
+/// A mount point of each watched file system, from the sensor's own root.
 pub(super) type Points = HashMap<Fsid, PathBuf>;
 
 /// What one buffer of events names, while it is looked at.
@@ -37,7 +37,7 @@ struct Directory {
 pub(super) struct Found {
     pub(super) fd: OwnedFd,
     pub(super) stat: Statx,
-    /// As the event named it, below the sensor's own root.
+    /// As the event named it, below the root of whose mount it was found by.
     pub(super) path: Vec<u8>,
 }
 

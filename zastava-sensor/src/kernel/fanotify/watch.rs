@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -27,6 +27,10 @@ use super::place::{Found, Places, Points, fsid_of, looks_like_a_program, open_mo
 pub struct FileWatch {
     group: OwnedFd,
     tier: Tier,
+    /// Whose mount table is watched: its directory in procfs.
+    owner: PathBuf,
+    /// What the table's mount points are below, from the sensor's own root.
+    below: PathBuf,
     own_pid: u32,
     marks: HashMap<(u32, u32), Mark>,
     points: Points,
@@ -66,8 +70,8 @@ pub struct Counters {
 pub enum FanotifyError {
     #[error("cannot make a fanotify group: {0}; it needs CAP_SYS_ADMIN and Linux 5.9")]
     Init(io::Error),
-    #[error("cannot read /proc/self/mountinfo: {0}")]
-    Mounts(io::Error),
+    #[error("cannot read {path}: {source}")]
+    Mounts { path: PathBuf, source: io::Error },
     #[error("cannot read fanotify events: {0}")]
     Read(Errno),
 }
@@ -83,8 +87,8 @@ const MOST_BUFFERS: usize = 16;
 
 /// Whether this kernel lets us watch the root's file system or, where that has no handles, any other.
 pub fn probe() -> Result<(), Errno> {
-    let watch = FileWatch::open(Tier::Sideband).map_err(|error| match error {
-        FanotifyError::Init(error) | FanotifyError::Mounts(error) => {
+    let watch = FileWatch::open(Tier::Sideband, Path::new("/proc")).map_err(|error| match error {
+        FanotifyError::Init(error) | FanotifyError::Mounts { source: error, .. } => {
             Errno::from_io_error(&error).unwrap_or(Errno::IO)
         }
         FanotifyError::Read(errno) => errno,
@@ -95,8 +99,14 @@ pub fn probe() -> Result<(), Errno> {
 }
 
 impl FileWatch {
-    /// Watches all file systems of the mount table that can hold programs.
-    pub fn open(tier: Tier) -> Result<Self, FanotifyError> {
+    /// Watches all file systems that can hold programs: those that the sensor has mounted or, where the host's procfs
+    /// stands elsewhere and the sensor thus has a root of its own, those of the host's first process.
+    pub fn open(tier: Tier, procfs: &Path) -> Result<Self, FanotifyError> {
+        let (owner, below) = if procfs == Path::new("/proc") {
+            (procfs.join("self"), PathBuf::from("/"))
+        } else {
+            (procfs.join("1"), procfs.join("1/root"))
+        };
         let wanted = libc::FAN_REPORT_FID | libc::FAN_REPORT_DFID_NAME;
         // The object of each event: Linux 5.17.
         let group = init(wanted | libc::FAN_REPORT_TARGET_FID)
@@ -105,6 +115,8 @@ impl FileWatch {
         let mut watch = Self {
             group,
             tier,
+            owner,
+            below,
             own_pid: std::process::id(),
             marks: HashMap::new(),
             points: Points::new(),
@@ -121,7 +133,8 @@ impl FileWatch {
     /// Marks file systems that were mounted since and forgets those that are gone. Call when `/proc/self/mountinfo`
     /// becomes `POLLPRI`, and on a timer.
     pub fn refresh(&mut self) -> Result<(), FanotifyError> {
-        let table = std::fs::read("/proc/self/mountinfo").map_err(FanotifyError::Mounts)?;
+        let path = self.owner.join("mountinfo");
+        let table = std::fs::read(&path).map_err(|source| FanotifyError::Mounts { path, source })?;
         if table == self.table {
             return Ok(());
         }
@@ -173,13 +186,14 @@ impl FileWatch {
 
     fn watch(&mut self, mount: Mount) {
         let Mount { device, point, fs_type, .. } = mount;
-        let opened = open_mount(&point).and_then(|fd| fsid_of(&fd));
+        let reached = self.below.join(point.strip_prefix("/").unwrap_or(&point));
+        let opened = open_mount(&reached).and_then(|fd| fsid_of(&fd));
         // A mark stays with its file system: adding it again changes nothing, and a new file system may have come
         // under an old number.
         let watched = opened.and_then(|fsid| {
-            mark_filesystem(self.group.as_fd(), MASK, &point)
+            mark_filesystem(self.group.as_fd(), MASK, &reached)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-            self.points.insert(fsid, point.clone());
+            self.points.insert(fsid, reached);
             Ok(())
         });
         self.marks.insert(device, Mark { point, fs_type, watched });

@@ -1,10 +1,11 @@
 //! On the kernel that runs the tests; as root.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -30,7 +31,7 @@ impl Bench {
             return None;
         }
         let directory = tempfile::tempdir_in(parent).unwrap();
-        let mut watch = FileWatch::open(Tier::Sideband).unwrap();
+        let mut watch = FileWatch::open(Tier::Sideband, Path::new("/proc")).unwrap();
         watch.include_own();
         Some(Self { watch, directory })
     }
@@ -171,7 +172,7 @@ fn the_identity_is_that_of_the_file() {
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
     assert_eq!(dev, kernel_dev(major, minor));
     if fs_magic == 0xef53 {
-        let lsattr = std::process::Command::new("lsattr").arg("-v").arg(bench.path("a")).output().unwrap();
+        let lsattr = Command::new("lsattr").arg("-v").arg(bench.path("a")).output().unwrap();
         let text = String::from_utf8(lsattr.stdout).unwrap();
         assert_eq!(text.split_whitespace().next(), Some(generation.to_string().as_str()));
     }
@@ -182,9 +183,8 @@ fn a_file_system_mounted_later_is_watched_after_a_refresh() {
     let Some(mut bench) = Bench::below("/var/tmp") else { return };
     let point = bench.path("mounted");
     fs::create_dir(&point).unwrap();
-    let mount = |arguments: &[&str]| {
-        std::process::Command::new(arguments[0]).args(&arguments[1..]).arg(&point).status().unwrap()
-    };
+    let mount =
+        |arguments: &[&str]| Command::new(arguments[0]).args(&arguments[1..]).arg(&point).status().unwrap();
     if !mount(&["mount", "-t", "tmpfs", "tmpfs"]).success() {
         println!("skipped: no tmpfs can be mounted here");
         return;
@@ -200,9 +200,51 @@ fn a_file_system_mounted_later_is_watched_after_a_refresh() {
 }
 
 #[test]
+fn the_hosts_file_systems_are_watched_from_another_root() {
+    let Some(bench) = Bench::below("/var/tmp") else { return };
+    let (procfs, point) = (bench.path("proc"), bench.path("mounted"));
+    fs::create_dir(&procfs).unwrap();
+    fs::create_dir(&point).unwrap();
+    // Stands for the host's first process: its mounts are not ours.
+    let mut host = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", r#"mount -t tmpfs tmpfs "$0"; echo mounted; read -r _"#])
+        .arg(&point)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line != "mounted\n" {
+        host.wait().unwrap();
+        println!("skipped: no tmpfs can be mounted here");
+        return;
+    }
+    std::os::unix::fs::symlink(format!("/proc/{}", host.id()), procfs.join("1")).unwrap();
+    let mut watch = FileWatch::open(Tier::Sideband, &procfs).unwrap();
+    watch.include_own();
+    let file = point.join("a");
+    fs::write(procfs.join("1/root").join(file.strip_prefix("/").unwrap()), "#!/bin/sh\n").unwrap();
+    let mut fds = [PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)];
+    let timeout = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+    poll(&mut fds, Some(&timeout)).unwrap();
+    let mut paths = Vec::new();
+    watch
+        .read(|record| {
+            if let What::File(change) = record.what {
+                paths.push(String::from_utf8_lossy(&change.path.bytes).into_owned());
+            }
+        })
+        .unwrap();
+    drop(host.stdin.take());
+    host.wait().unwrap();
+    assert!(paths.contains(&file.to_str().unwrap().to_owned()), "{file:?} is not among {paths:?}");
+}
+
+#[test]
 fn the_sensors_own_changes_are_counted_and_not_told() {
     let Some(bench) = Bench::below("/var/tmp") else { return };
-    let mut watch = FileWatch::open(Tier::Tracepoint).unwrap();
+    let mut watch = FileWatch::open(Tier::Tracepoint, Path::new("/proc")).unwrap();
     fs::write(bench.path("a"), "#!").unwrap();
     let mut fds = [PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)];
     poll(&mut fds, None).unwrap();
