@@ -9,8 +9,6 @@ use super::{
     sys::clock::boot_ns,
 };
 
-/// How long a program takes from its mapping to the end of its exec, at most, nanoseconds.
-const LOADING_NS: u64 = 20_000_000;
 /// Mappings remembered for their build-ids.
 const HINTS: usize = 16_384;
 
@@ -37,6 +35,7 @@ impl Perf {
             Tier::Sideband => Some(Make::Everything),
         };
         let plain = perf::Settings {
+            execs: make == Some(Make::Mappings),
             processes: make == Some(Make::Everything),
             identity: make.is_some(),
             ..perf::Settings::default()
@@ -51,11 +50,7 @@ impl Perf {
         };
         Ok(Self {
             reader: reader?,
-            order: match make {
-                // A program is mapped before BPF tells its exec: the exec goes first.
-                Some(Make::Mappings) => InOrder::holding(LOADING_NS),
-                Some(Make::Everything) | None => InOrder::default(),
-            },
+            order: InOrder::default(),
             hints: BuildIdHints::new(HINTS),
             assembler: make
                 .map(|make| SidebandAssembler::new(make, &config.proc_root, config.process_entries)),
@@ -68,13 +63,19 @@ impl Perf {
             reader.read(|record| hints.learn(&record));
             return;
         };
+        let execs = records.iter().filter(|record| matches!(record.what, What::Exec(_)));
+        let execs: Vec<_> = execs.map(|record| (record.origin.process.tgid, record.origin.boot_ns)).collect();
+        for (pid, time) in execs {
+            assembler.announced(pid, time, |record| records.push(record));
+        }
         let mut take =
             |record: perf::record::Record<'static>| assembler.push(record, |record| records.push(record));
         order.read(reader, |record| hints.learn(record), &mut take);
         if last {
             order.release(u64::MAX, &mut take);
         }
-        assembler.expire(boot_ns(), |record| records.push(record));
+        let now = if last { u64::MAX } else { boot_ns() };
+        assembler.expire(now, |record| records.push(record));
     }
 
     /// Losses that no record told of. Where perf only gives build-ids, a lost record is no lost event.

@@ -18,6 +18,7 @@ use crate::kernel::record::{
 };
 
 use super::identity::Identities;
+use super::loading::Loading;
 use super::record::{Kind, Mmap, Record, Task};
 use super::threads::Threads;
 
@@ -27,7 +28,8 @@ pub const NO_ID: u32 = u32::MAX;
 /// `LossKey.kind` of lost perf records: their kinds are not known, so it is none of `RecordKind`.
 pub const LOSS_OF_ANY_KIND: u32 = 0;
 
-/// An exec without an executable file mapping goes out after this time without a path.
+/// An exec without an executable file mapping goes out after this time without a path, a mapping without its exec as one
+/// of the program before.
 const EXEC_WAIT_NS: u64 = 1_000_000_000;
 
 /// Which records to make of what perf tells.
@@ -48,6 +50,8 @@ pub struct SidebandAssembler {
     processes: LruCache<u32, Process>,
     /// Processes whose program is not mapped yet.
     waiting: LruCache<u32, Waiting>,
+    /// Where others tell of the exec: programs that are mapped, but not announced.
+    loading: Loading,
     counters: Counters,
     last_loss: u64,
 }
@@ -85,6 +89,7 @@ impl SidebandAssembler {
             identities: Identities::new(proc_root),
             processes: LruCache::new(capacity.max(1)),
             waiting: LruCache::new(capacity.clamp(1, 4096)),
+            loading: Loading::new(capacity.clamp(1, 4096)),
             counters: Counters::default(),
             last_loss: 0,
         }
@@ -95,10 +100,17 @@ impl SidebandAssembler {
         let origin = self.origin(&record);
         let everything = self.make == Make::Everything;
         match record.kind {
-            Kind::Mmap(mmap) if mmap.is_executable_file() => match self.waiting.remove(&record.pid) {
-                Some(waiting) => sink(self.exec(record.pid, waiting, Some(&mmap))),
-                None => sink(KernelRecord { origin, what: What::Mapping(self.mapping(record.pid, &mmap)) }),
-            },
+            Kind::Mmap(mmap) if mmap.is_executable_file() => {
+                if let Some(waiting) = self.waiting.remove(&record.pid) {
+                    sink(self.exec(record.pid, waiting, Some(&mmap)));
+                } else {
+                    let what = What::Mapping(self.mapping(record.pid, &mmap));
+                    self.loading.mapping(record.pid, KernelRecord { origin, what }, &mut sink);
+                }
+            }
+            Kind::Comm { exec: true, .. } if !everything => {
+                self.loading.begin(record.pid, record.time, &mut sink);
+            }
             Kind::Comm { comm, exec: true } if everything => {
                 let waiting = Waiting { time: record.time, tid: record.tid, comm, exit: None };
                 if let Some(before) = self.waiting.remove(&record.pid) {
@@ -128,9 +140,15 @@ impl SidebandAssembler {
         }
     }
 
-    /// Lets execs go that have waited too long for a mapping. Call with each read.
+    /// Another source told of an exec of `pid` at `time`.
+    pub fn announced(&mut self, pid: u32, time: u64, mut sink: impl FnMut(KernelRecord)) {
+        self.loading.announced(pid, time, &mut sink);
+    }
+
+    /// Lets execs go that have waited too long for a mapping, and mappings for their exec. Call with each read.
     pub fn expire(&mut self, boot_ns: u64, mut sink: impl FnMut(KernelRecord)) {
         let limit = boot_ns.saturating_sub(EXEC_WAIT_NS);
+        self.loading.expire(limit, &mut sink);
         while let Some(pid) =
             self.waiting.iter().next().filter(|(_, oldest)| oldest.time <= limit).map(|(pid, _)| *pid)
         {

@@ -8,6 +8,7 @@
 pub mod assembler;
 pub mod hints;
 mod identity;
+mod loading;
 mod order;
 mod pair;
 mod reader;

@@ -9,25 +9,13 @@ use super::record::Record;
 pub const SETTLE_NS: u64 = 1_000_000;
 
 /// Holds back the newest records of a read, since another CPU may still write into that time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct InOrder {
-    hold_ns: u64,
     /// Bounded by the rings: each [`InOrder::read`] takes at most all of them once, and lets go what is old enough.
     held: Vec<Record<'static>>,
 }
 
-impl Default for InOrder {
-    fn default() -> Self {
-        Self::holding(SETTLE_NS)
-    }
-}
-
 impl InOrder {
-    /// Holds records back for at least `hold_ns`, and never less than [`SETTLE_NS`].
-    pub fn holding(hold_ns: u64) -> Self {
-        Self { hold_ns: hold_ns.max(SETTLE_NS), held: Vec::new() }
-    }
-
     /// Reads, and hands on everything that is old enough. Call again soon: what is held waits for the next call.
     /// `seen` gets each record at once.
     pub fn read(
@@ -36,7 +24,7 @@ impl InOrder {
         mut seen: impl FnMut(&Record<'_>),
         sink: impl FnMut(Record<'static>),
     ) {
-        let settled = boot_ns().saturating_sub(self.hold_ns);
+        let settled = boot_ns().saturating_sub(SETTLE_NS);
         reader.read(|record| {
             seen(&record);
             self.held.push(record.into_owned());

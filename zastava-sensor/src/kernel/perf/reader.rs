@@ -19,6 +19,8 @@ pub struct Settings {
     /// Bytes of ring per CPU: a power of two from 4 KiB to 64 MiB. Up to 512 KiB fit `kernel.perf_event_mlock_kb` as
     /// it stands by default; more needs `CAP_IPC_LOCK`.
     pub ring_bytes: usize,
+    /// Also names and execs of processes (tier `tracepoint`).
+    pub execs: bool,
     /// Also names, beginnings and ends of processes (tier `sideband`).
     pub processes: bool,
     /// Also the inode of a mapped file that has a build-id, by a second event per CPU.
@@ -27,7 +29,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ring_bytes: 256 << 10, processes: false, identity: false }
+        Self { ring_bytes: 256 << 10, execs: false, processes: false, identity: false }
     }
 }
 
@@ -73,7 +75,8 @@ pub enum PerfError {
 
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 const MAPPINGS: u64 = flag::MMAP | flag::MMAP2;
-const PROCESSES: u64 = flag::COMM | flag::COMM_EXEC | flag::TASK;
+const EXECS: u64 = flag::COMM | flag::COMM_EXEC;
+const PROCESSES: u64 = EXECS | flag::TASK;
 
 /// Opens trial events on the first CPU that is on line.
 pub fn probe() -> Support {
@@ -123,6 +126,9 @@ impl PerfReader {
         let (build_ids, tells_losses) = (build_id.is_ok(), losses.is_ok());
         let watermark = (settings.ring_bytes / 4) as u32;
         let mut flags = MAPPINGS;
+        if settings.execs {
+            flags |= EXECS;
+        }
         if settings.processes {
             flags |= PROCESSES;
         }

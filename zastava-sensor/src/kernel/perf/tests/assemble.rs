@@ -79,14 +79,60 @@ fn the_first_mapping_after_the_exec_is_the_program() {
 }
 
 #[test]
-fn bpf_tells_of_processes_in_the_tracepoint_tier() {
-    let out = assemble(
-        Make::Mappings,
-        vec![
-            record(PID, PID, 2, comm("true", true)),
-            record(PID, PID, 3, mmap("/usr/bin/true", Some(1), None)),
-        ],
-    );
+fn in_the_tracepoint_tier_a_program_s_mappings_wait_for_the_exec_that_bpf_tells() {
+    let mut assembler = SidebandAssembler::new(Make::Mappings, Path::new("/nonexistent"), 64);
+    let mut out = Vec::new();
+    for told in [
+        record(PID, PID, 1, mmap("/usr/lib/of-before.so", None, None)),
+        record(PID, PID, 2, comm("true", true)),
+        record(PID, PID, 3, mmap("/usr/bin/true", Some(1), None)),
+        record(PID, PID, 4, mmap("/usr/lib/ld.so", Some(2), None)),
+        record(PID + 1, PID + 1, 5, mmap("/usr/lib/of-another.so", None, None)),
+    ] {
+        assembler.push(told, |record| out.push(record));
+    }
+    let told = |out: &[KernelRecord]| {
+        let times = out.iter().map(|record| record.origin.boot_ns);
+        summary(out).into_iter().zip(times).map(|(what, at)| format!("{at} {what}")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&out), ["1 mapping /usr/lib/of-before.so", "5 mapping /usr/lib/of-another.so"]);
+    out.clear();
+    assembler.announced(PID, 100_000_000, |record| out.push(record));
+    assembler
+        .push(record(PID, PID, 100_000_001, mmap("/usr/lib/libc.so", None, None)), |record| out.push(record));
+    let expected = [
+        "100000000 mapping /usr/bin/true",
+        "100000000 mapping /usr/lib/ld.so",
+        "100000001 mapping /usr/lib/libc.so",
+    ];
+    assert_eq!(told(&out), expected);
+}
+
+#[test]
+fn mappings_do_not_wait_for_an_exec_that_was_told_before_perf_told_of_its_beginning() {
+    let mut assembler = SidebandAssembler::new(Make::Mappings, Path::new("/nonexistent"), 64);
+    let mut out = Vec::new();
+    assembler.announced(PID, 9, |record| out.push(record));
+    for told in
+        [record(PID, PID, 2, comm("true", true)), record(PID, PID, 3, mmap("/usr/bin/true", None, None))]
+    {
+        assembler.push(told, |record| out.push(record));
+    }
+    assert_eq!(summary(&out), ["mapping /usr/bin/true"]);
+    assert_eq!(out[0].origin.boot_ns, 9);
+}
+
+#[test]
+fn a_mapping_whose_exec_does_not_come_is_told_after_its_time() {
+    let mut assembler = SidebandAssembler::new(Make::Mappings, Path::new("/nonexistent"), 64);
+    let mut out = Vec::new();
+    for told in
+        [record(PID, PID, 2, comm("true", true)), record(PID, PID, 3, mmap("/usr/bin/true", None, None))]
+    {
+        assembler.push(told, |record| out.push(record));
+    }
+    assert!(out.is_empty());
+    assembler.expire(2_000_000_000, |record| out.push(record));
     assert_eq!(summary(&out), ["mapping /usr/bin/true"]);
 }
 

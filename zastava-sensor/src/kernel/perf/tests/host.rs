@@ -139,7 +139,7 @@ fn a_ring_that_is_too_small_counts_what_it_lost() {
     if !perf_works() {
         return;
     }
-    let settings = Settings { ring_bytes: 4096, processes: true, identity: false };
+    let settings = Settings { ring_bytes: 4096, processes: true, ..Settings::default() };
     let mut reader = PerfReader::open(&settings).unwrap();
     for _ in 0..200 {
         assert!(Command::new("/usr/bin/true").status().unwrap().success());
