@@ -319,13 +319,15 @@ impl Entry {
     }
 }
 
-/// Whether an OCI runtime executes itself anew (runc: libcontainer/nsenter, `ensure_cloned_binary`), which it may do when
-/// it has entered the container's cgroup already: no program of the container's. The entrypoint's parent is the shim or
-/// the monitor by the time of its exec.
+/// Whether an OCI runtime executes itself anew, which it may do when it has entered the container's cgroup already (runc:
+/// `/proc/self/exe init`, and libcontainer/nsenter, `ensure_cloned_binary`): no program of the container's. The
+/// entrypoint's parent is the shim or the monitor by the time of its exec, or it is another file than its parent.
 fn is_runtime(process: &Process) -> bool {
     const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
-    RUNTIMES.contains(&process.comm.as_str())
-        && process.ancestors.first().is_some_and(|parent| parent.comm == process.comm)
+    process.ancestors.first().is_some_and(|parent| {
+        RUNTIMES.contains(&parent.comm.as_str())
+            && (parent.comm == process.comm || parent.exe.as_ref() == Some(&process.exe))
+    })
 }
 
 /// Whether the end that a runtime told is that of the life that began then.

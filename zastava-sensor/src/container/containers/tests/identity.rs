@@ -54,6 +54,7 @@ fn the_runtimes_pid_decides_which_process_is_the_first() {
 fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
     let named = |process: &Arc<Process>, comm: &str, parent: &str| {
         let mut process = Process::clone(process);
+        let exe = (comm == "exe").then(|| process.exe.clone());
         process.comm = comm.to_owned();
         process.ancestors = process
             .ancestors
@@ -61,6 +62,7 @@ fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
             .enumerate()
             .map(|(place, of)| AncestorName {
                 comm: if place == 0 { parent } else { "systemd" }.to_owned(),
+                exe: exe.clone(),
                 ..of.clone()
             })
             .collect();
@@ -69,6 +71,8 @@ fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
     let mut script = Script::new(settings());
     script.described(description(1));
     script.made(1, 7);
+    // `/proc/self/exe init`, then its copy.
+    script.exec(1, 7, &named(&process(98, &[60, 50, 1]), "exe", "runc"));
     let runc = named(&process(98, &[60, 50, 1]), "runc", "runc");
     script.exec(1, 7, &runc);
     script.pass(30 * MS);
@@ -81,7 +85,7 @@ fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
     script.fact(1, 7, &init, exit_of(3 << 8));
     script.removed(1, 7);
     script.idle(3);
-    assert_eq!(script.told(), "xXxSXE");
+    assert_eq!(script.told(), "xxXxSXE");
     assert_eq!(script.starts()[0].0.origin.process, init.key);
     assert_eq!(script.stops()[0].1.how, Known::Is(HowEnded::Status(3 << 8)));
     assert_eq!((runc.entered.get(), init.entered.get()), (None, Some(&Entered::ByEntrypoint)));
