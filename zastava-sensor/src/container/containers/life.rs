@@ -68,7 +68,7 @@ struct Candidate {
     process: Arc<Process>,
     program: Artifact,
     script: Option<Artifact>,
-    exit: Option<Exited>,
+    exit: Option<(Exited, Noticed)>,
 }
 
 /// The exit of a process.
@@ -164,7 +164,7 @@ impl Life {
             .candidates
             .iter_mut()
             .find(|candidate| candidate.is(exited.key) && candidate.origin.boot_ns <= exited.boot_ns);
-        candidate.map(|candidate| candidate.exit = Some(exited)).is_some()
+        candidate.map(|candidate| candidate.exit = Some((exited, noticed))).is_some()
     }
 
     /// It is over. The exit of its first process says most, and may come after less.
@@ -180,9 +180,16 @@ impl Life {
         }
     }
 
-    /// The exit of the process that is the first one as far as is known now.
-    pub(super) fn candidate_exit(&self, pid: Option<u32>) -> Option<Exited> {
-        self.best(pid).and_then(|place| self.candidates[place].exit)
+    /// Whether it is over, if the first process is the one that is so as far as is known now.
+    pub(super) fn is_over(&self, pid: Option<u32>) -> bool {
+        self.end.is_some() || self.best(pid).is_some_and(|place| self.candidates[place].exit.is_some())
+    }
+
+    /// It will not be known better which process is the first: its exit is the end.
+    pub(super) fn settle_exit(&mut self, pid: Option<u32>) {
+        if let Some((exited, noticed)) = self.best(pid).and_then(|place| self.candidates[place].exit) {
+            self.ended(exited.boot_ns, Some(exited), noticed);
+        }
     }
 
     /// Whether it ran before the sensor looked.

@@ -92,14 +92,12 @@ impl Entry {
         if life.stage != Stage::Settling {
             return;
         }
-        if let Some(exited) = life.candidate_exit(pid) {
-            life.ended(exited.boot_ns, Some(exited), shared.noticed(now));
-        }
         // One that was there before has processes that are still to be told.
         if is_waiting || (!life.watched && !shared.enumerated) {
             return;
         }
         if is_sandbox {
+            life.settle_exit(pid);
             life.stage = Stage::Silent;
             return;
         }
@@ -108,7 +106,7 @@ impl Entry {
         } else if life.observed == Observed::Live {
             // Of a process that is gone only the kernel's records say what it had mapped; perf's come late.
             let settle_ns = shared.settings.settle_ns;
-            let settle_ns = if life.end.is_some() { settle_ns.max(LATE_NS) } else { settle_ns };
+            let settle_ns = if life.is_over(pid) { settle_ns.max(LATE_NS) } else { settle_ns };
             if again.wait(life.began_ns.saturating_add(settle_ns), now) {
                 return;
             }

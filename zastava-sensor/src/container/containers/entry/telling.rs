@@ -29,7 +29,7 @@ impl Entry {
         let life = self.life.as_ref().filter(|life| life.stage == Stage::Opening)?;
         Some(Opening {
             id: Arc::clone(&self.id),
-            process: life.first_exec(self.pid()).filter(|_| life.end.is_none()),
+            process: life.first_exec(self.pid()).filter(|_| !life.is_over(self.pid())),
             known: life.libraries().iter().map(|library| library.path.clone()).collect(),
             most: shared.settings.max_libs,
         })
@@ -39,10 +39,7 @@ impl Entry {
     pub(in crate::container::containers) fn start(&mut self, sample: Sample, shared: &mut Shared, now: u64) {
         let pid = self.pid();
         let Some(life) = self.life.as_mut().filter(|life| life.stage == Stage::Opening) else { return };
-        // It may have ended while it was looked at.
-        if let Some(exited) = life.candidate_exit(pid) {
-            life.ended(exited.boot_ns, Some(exited), shared.noticed(now));
-        }
+        life.settle_exit(pid);
         let Sample { libraries, left_out, reason } = sample;
         let mut start = life.tell(pid, &libraries, shared.settings.max_libs.unwrap_or(0));
         start.left_out += left_out;

@@ -139,6 +139,28 @@ fn an_end_while_the_first_process_is_looked_at_is_the_containers() {
 }
 
 #[test]
+fn the_exit_of_a_process_that_was_not_the_first_after_all_is_no_end() {
+    let mut script = Script::unconnected(settings());
+    script.hear(News::Connected(engine()));
+    script.described(description(1));
+    script.hear(News::Searched);
+    let child = process(301, &[100, 50, 1]);
+    script.exec(1, 7, &child);
+    script.fact(1, 7, &child, exit_of(0));
+    script.pass(MS);
+    // Found by the enumeration.
+    let init = Arc::new(Process { existing: true, ..Process::clone(&process(100, &[50, 1])) });
+    script.exec(1, 7, &init);
+    script.containers.enumerated(script.now);
+    script.settle();
+    script.idle(5);
+    assert_eq!(script.told(), "xXxS");
+    script.fact(1, 7, &init, exit_of(9));
+    script.idle(5);
+    assert_eq!(script.stops()[0].1.how, Known::Is(HowEnded::Status(9)));
+}
+
+#[test]
 fn what_ran_before_is_told_once_after_all_of_it_was_looked_at() {
     let mut script = Script::unconnected(settings());
     script.hear(News::Connected(engine()));
