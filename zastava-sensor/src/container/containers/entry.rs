@@ -324,9 +324,12 @@ impl Entry {
 /// entrypoint's parent is the shim or the monitor by the time of its exec, or it is another file than its parent.
 fn is_runtime(process: &Process) -> bool {
     const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
+    // The name that runc and crun give to a memfd with a copy of themselves.
+    const COPY: &str = "_cloned:/proc/self/exe";
     process.ancestors.first().is_some_and(|parent| {
-        RUNTIMES.contains(&parent.comm.as_str())
-            && (parent.comm == process.comm || parent.exe.as_ref() == Some(&process.exe))
+        let is_parents = parent.comm == process.comm || parent.exe.as_ref() == Some(&process.exe);
+        let is_copy = process.exe.starts_with("/memfd:") && process.exe.contains(COPY);
+        RUNTIMES.contains(&parent.comm.as_str()) && (is_parents || is_copy)
     })
 }
 

@@ -71,8 +71,11 @@ fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
     let mut script = Script::new(settings());
     script.described(description(1));
     script.made(1, 7);
-    // `/proc/self/exe init`, then its copy.
+    // `/proc/self/exe init`, then its copy: as Linux names it from 6.14 on, and before.
     script.exec(1, 7, &named(&process(98, &[60, 50, 1]), "exe", "runc"));
+    let mut copy = Process::clone(&named(&process(98, &[60, 50, 1]), "memfd:runc_clon", "runc"));
+    copy.exe = "/memfd:runc_cloned:/proc/self/exe".to_owned();
+    script.exec(1, 7, &Arc::new(copy));
     let runc = named(&process(98, &[60, 50, 1]), "runc", "runc");
     script.exec(1, 7, &runc);
     script.pass(30 * MS);
@@ -85,7 +88,7 @@ fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
     script.fact(1, 7, &init, exit_of(3 << 8));
     script.removed(1, 7);
     script.idle(3);
-    assert_eq!(script.told(), "xxXxSXE");
+    assert_eq!(script.told(), "xxxXxSXE");
     assert_eq!(script.starts()[0].0.origin.process, init.key);
     assert_eq!(script.stops()[0].1.how, Known::Is(HowEnded::Status(3 << 8)));
     assert_eq!((runc.entered.get(), init.entered.get()), (None, Some(&Entered::ByEntrypoint)));
