@@ -17,6 +17,8 @@ pub struct Cli {
     /// Before each subcommand.
     pub(super) arguments: Vec<OsString>,
     pub(super) environment: Vec<(&'static str, OsString)>,
+    /// Where it is started: podman's monitor leaves a file there when memory runs out.
+    pub(super) directory: PathBuf,
 }
 
 /// What a container is to be.
@@ -47,7 +49,8 @@ impl Cli {
 
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.current_dir(&self.directory).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -43,6 +43,7 @@ impl Docker {
             program: docker,
             arguments: vec!["--host".into(), format!("unix://{}", socket.display()).into()],
             environment: vec![("DOCKER_CONFIG", home.at("client").into())],
+            directory: home.path().to_owned(),
         };
         // It finds containerd and runc on its PATH.
         let [containerd, runc] = [&containerd, &runc].map(|path| path.parent().unwrap_or(path));

@@ -36,6 +36,7 @@ impl Podman {
         let cli = Cli {
             program: podman,
             arguments,
+            directory: home.path().to_owned(),
             environment: vec![
                 ("CONTAINERS_CONF", home.at("containers.conf").into()),
                 ("CONTAINERS_REGISTRIES_CONF", home.at("registries.conf").into()),

@@ -4,7 +4,12 @@ use anyhow::{Result, ensure};
 use zastava_common::event::v1::event::{Kind as EventKind, Observed};
 
 use super::{PATIENCE, Setting, came, execs, executed, only, whole};
-use crate::{containers::told::End, elf::Deed, stage::Stop};
+use crate::{
+    containers::{told::End, wish},
+    elf::Deed,
+    sensor::Sensor,
+    stage::Stop,
+};
 
 /// The line of the log when a runtime was found.
 const ANSWERS: &str = "a container runtime answers";
@@ -59,7 +64,10 @@ pub(super) fn of_sensor(setting: &Setting<'_>) -> Result<(), Stop> {
     ensure_that(begun, "execs are not told")?;
     sensor.kill()?;
     let meanwhile = runtime.run(&setting.wish(&between, &["/bin/tester", "every", PAUSE, &between.there]))?;
-    let mut sensor = setting.sensor(&runtime)?;
+    // Podman takes its time to describe what runs already; whether events wait as long as they may is not asked here.
+    let mut patient = wish(setting.choice, &runtime);
+    patient.settings.push("containers: {holdMs: 10000}");
+    let mut sensor = Sensor::start(&patient, &setting.directory.join("sensor"))?;
     let told = sensor.inbox.wait(PATIENCE, |events| {
         [&before, &meanwhile].into_iter().all(|ran| came(events, EventKind::ContainerStart, ran))
             && [&stays, &between].into_iter().all(|own| executed(events, &own.there) >= 3)
