@@ -27,10 +27,8 @@ use super::place::{Found, Places, Points, fsid_of, looks_like_a_program, open_mo
 pub struct FileWatch {
     group: OwnedFd,
     tier: Tier,
-    /// Whose mount table is watched: its directory in procfs.
+    /// Whose mount table and root it is that are watched: its directory in procfs.
     owner: PathBuf,
-    /// What the table's mount points are below, from the sensor's own root.
-    below: PathBuf,
     own_pid: u32,
     marks: HashMap<(u32, u32), Mark>,
     points: Points,
@@ -102,11 +100,7 @@ impl FileWatch {
     /// Watches all file systems that can hold programs: those that the sensor has mounted or, where the host's procfs
     /// stands elsewhere and the sensor thus has a root of its own, those of the host's first process.
     pub fn open(tier: Tier, procfs: &Path) -> Result<Self, FanotifyError> {
-        let (owner, below) = if procfs == Path::new("/proc") {
-            (procfs.join("self"), PathBuf::from("/"))
-        } else {
-            (procfs.join("1"), procfs.join("1/root"))
-        };
+        let owner = procfs.join(if procfs == Path::new("/proc") { "self" } else { "1" });
         let wanted = libc::FAN_REPORT_FID | libc::FAN_REPORT_DFID_NAME;
         // The object of each event: Linux 5.17.
         let group = init(wanted | libc::FAN_REPORT_TARGET_FID)
@@ -116,7 +110,6 @@ impl FileWatch {
             group,
             tier,
             owner,
-            below,
             own_pid: std::process::id(),
             marks: HashMap::new(),
             points: Points::new(),
@@ -130,7 +123,7 @@ impl FileWatch {
         Ok(watch)
     }
 
-    /// Marks file systems that were mounted since and forgets those that are gone. Call when `/proc/self/mountinfo`
+    /// Marks file systems that were mounted since and forgets those that are gone. Call when the owner's `mountinfo`
     /// becomes `POLLPRI`, and on a timer.
     pub fn refresh(&mut self) -> Result<(), FanotifyError> {
         let path = self.owner.join("mountinfo");
@@ -186,7 +179,7 @@ impl FileWatch {
 
     fn watch(&mut self, mount: Mount) {
         let Mount { device, point, fs_type, .. } = mount;
-        let reached = self.below.join(point.strip_prefix("/").unwrap_or(&point));
+        let reached = self.owner.join("root").join(point.strip_prefix("/").unwrap_or(&point));
         let opened = open_mount(&reached).and_then(|fd| fsid_of(&fd));
         // A mark stays with its file system: adding it again changes nothing, and a new file system may have come
         // under an old number.
