@@ -149,12 +149,10 @@ impl SidebandAssembler {
     pub fn expire(&mut self, boot_ns: u64, mut sink: impl FnMut(KernelRecord)) {
         let limit = boot_ns.saturating_sub(EXEC_WAIT_NS);
         self.loading.expire(limit, &mut sink);
-        while let Some(pid) =
-            self.waiting.iter().next().filter(|(_, oldest)| oldest.time <= limit).map(|(pid, _)| *pid)
+        while self.waiting.iter().next().is_some_and(|(_, oldest)| oldest.time <= limit)
+            && let Some((pid, waiting)) = self.waiting.remove_lru()
         {
-            if let Some(waiting) = self.waiting.remove(&pid) {
-                self.without_program(pid, waiting, &mut sink);
-            }
+            self.without_program(pid, waiting, &mut sink);
         }
     }
 

@@ -38,7 +38,9 @@ impl Loading {
 
     /// An exec of `pid` began.
     pub(super) fn begin(&mut self, pid: u32, time: u64, sink: &mut impl FnMut(KernelRecord)) {
-        self.give_up(pid, sink);
+        if let Some(before) = self.programs.remove(&pid) {
+            before.mappings.into_iter().for_each(&mut *sink);
+        }
         if let Some(announced) = self.announced.peek_mut(&pid).filter(|announced| announced.at >= time) {
             announced.since = Some(time);
             return;
@@ -86,16 +88,10 @@ impl Loading {
 
     /// Mappings of execs that began before `limit` and were not announced: they failed, or their records were lost.
     pub(super) fn expire(&mut self, limit: u64, sink: &mut impl FnMut(KernelRecord)) {
-        while let Some(pid) =
-            self.programs.iter().next().filter(|(_, oldest)| oldest.since <= limit).map(|(pid, _)| *pid)
+        while self.programs.iter().next().is_some_and(|(_, oldest)| oldest.since <= limit)
+            && let Some((_, program)) = self.programs.remove_lru()
         {
-            self.give_up(pid, sink);
-        }
-    }
-
-    fn give_up(&mut self, pid: u32, sink: &mut impl FnMut(KernelRecord)) {
-        if let Some(program) = self.programs.remove(&pid) {
-            program.mappings.into_iter().for_each(sink);
+            program.mappings.into_iter().for_each(&mut *sink);
         }
     }
 }

@@ -31,13 +31,28 @@ fn comm(text: &str, exec: bool) -> Kind<'static> {
     Kind::Comm { comm: text.as_bytes().to_vec(), exec }
 }
 
-fn assemble(make: Make, records: Vec<Record<'static>>) -> Vec<KernelRecord> {
-    let mut assembler = SidebandAssembler::new(make, Path::new("/nonexistent"), 64);
+fn assembler(make: Make) -> SidebandAssembler {
+    SidebandAssembler::new(make, Path::new("/nonexistent"), 64)
+}
+
+fn push(
+    assembler: &mut SidebandAssembler,
+    records: impl IntoIterator<Item = Record<'static>>,
+) -> Vec<KernelRecord> {
     let mut out = Vec::new();
     for record in records {
         assembler.push(record, |record| out.push(record));
     }
     out
+}
+
+fn assemble(make: Make, records: Vec<Record<'static>>) -> Vec<KernelRecord> {
+    push(&mut assembler(make), records)
+}
+
+/// A program's exec begins, and it is mapped.
+fn loading() -> [Record<'static>; 2] {
+    [record(PID, PID, 2, comm("true", true)), record(PID, PID, 3, mmap("/usr/bin/true", Some(1), None))]
 }
 
 fn summary(records: &[KernelRecord]) -> Vec<String> {
@@ -80,26 +95,19 @@ fn the_first_mapping_after_the_exec_is_the_program() {
 
 #[test]
 fn in_the_tracepoint_tier_a_program_s_mappings_wait_for_the_exec_that_bpf_tells() {
-    let mut assembler = SidebandAssembler::new(Make::Mappings, Path::new("/nonexistent"), 64);
-    let mut out = Vec::new();
-    for told in [
-        record(PID, PID, 1, mmap("/usr/lib/of-before.so", None, None)),
-        record(PID, PID, 2, comm("true", true)),
-        record(PID, PID, 3, mmap("/usr/bin/true", Some(1), None)),
-        record(PID, PID, 4, mmap("/usr/lib/ld.so", Some(2), None)),
-        record(PID + 1, PID + 1, 5, mmap("/usr/lib/of-another.so", None, None)),
-    ] {
-        assembler.push(told, |record| out.push(record));
-    }
+    let mut assembler = assembler(Make::Mappings);
     let told = |out: &[KernelRecord]| {
         let times = out.iter().map(|record| record.origin.boot_ns);
         summary(out).into_iter().zip(times).map(|(what, at)| format!("{at} {what}")).collect::<Vec<_>>()
     };
+    let before = record(PID, PID, 1, mmap("/usr/lib/of-before.so", None, None));
+    let loader = record(PID, PID, 4, mmap("/usr/lib/ld.so", Some(2), None));
+    let other = record(PID + 1, PID + 1, 5, mmap("/usr/lib/of-another.so", None, None));
+    let out = push(&mut assembler, [before].into_iter().chain(loading()).chain([loader, other]));
     assert_eq!(told(&out), ["1 mapping /usr/lib/of-before.so", "5 mapping /usr/lib/of-another.so"]);
-    out.clear();
+    let mut out = Vec::new();
     assembler.announced(PID, 100_000_000, |record| out.push(record));
-    assembler
-        .push(record(PID, PID, 100_000_001, mmap("/usr/lib/libc.so", None, None)), |record| out.push(record));
+    out.extend(push(&mut assembler, [record(PID, PID, 100_000_001, mmap("/usr/lib/libc.so", None, None))]));
     let expected = [
         "100000000 mapping /usr/bin/true",
         "100000000 mapping /usr/lib/ld.so",
@@ -110,27 +118,17 @@ fn in_the_tracepoint_tier_a_program_s_mappings_wait_for_the_exec_that_bpf_tells(
 
 #[test]
 fn mappings_do_not_wait_for_an_exec_that_was_told_before_perf_told_of_its_beginning() {
-    let mut assembler = SidebandAssembler::new(Make::Mappings, Path::new("/nonexistent"), 64);
-    let mut out = Vec::new();
-    assembler.announced(PID, 9, |record| out.push(record));
-    for told in
-        [record(PID, PID, 2, comm("true", true)), record(PID, PID, 3, mmap("/usr/bin/true", None, None))]
-    {
-        assembler.push(told, |record| out.push(record));
-    }
+    let mut assembler = assembler(Make::Mappings);
+    assembler.announced(PID, 9, |record| panic!("{record:?}"));
+    let out = push(&mut assembler, loading());
     assert_eq!(summary(&out), ["mapping /usr/bin/true"]);
     assert_eq!(out[0].origin.boot_ns, 9);
 }
 
 #[test]
 fn a_mapping_whose_exec_does_not_come_is_told_after_its_time() {
-    let mut assembler = SidebandAssembler::new(Make::Mappings, Path::new("/nonexistent"), 64);
-    let mut out = Vec::new();
-    for told in
-        [record(PID, PID, 2, comm("true", true)), record(PID, PID, 3, mmap("/usr/bin/true", None, None))]
-    {
-        assembler.push(told, |record| out.push(record));
-    }
+    let mut assembler = assembler(Make::Mappings);
+    let mut out = push(&mut assembler, loading());
     assert!(out.is_empty());
     assembler.expire(2_000_000_000, |record| out.push(record));
     assert_eq!(summary(&out), ["mapping /usr/bin/true"]);
