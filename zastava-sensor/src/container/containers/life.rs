@@ -182,12 +182,12 @@ impl Life {
 
     /// Whether it is over, if the first process is the one that is so as far as is known now.
     pub(super) fn is_over(&self, pid: Option<u32>) -> bool {
-        self.end.is_some() || self.best(pid).is_some_and(|place| self.candidates[place].exit.is_some())
+        self.end.is_some() || self.candidate(pid).is_some_and(|candidate| candidate.exit.is_some())
     }
 
     /// It will not be known better which process is the first: its exit is the end.
     pub(super) fn settle_exit(&mut self, pid: Option<u32>) {
-        if let Some((exited, noticed)) = self.best(pid).and_then(|place| self.candidates[place].exit) {
+        if let Some((exited, noticed)) = self.candidate(pid).and_then(|candidate| candidate.exit) {
             self.ended(exited.boot_ns, Some(exited), noticed);
         }
     }
@@ -203,14 +203,14 @@ impl Life {
     pub(super) fn first(&self, pid: Option<u32>) -> Option<&Arc<Process>> {
         match &self.first {
             Some(first) => first.process.as_ref(),
-            None => self.best(pid).map(|place| &self.candidates[place].process),
+            None => self.candidate(pid).map(|candidate| &candidate.process),
         }
     }
 
     /// Its first process before the start is told, with the origin of its exec.
     pub(super) fn first_exec(&self, pid: Option<u32>) -> Option<(Arc<Process>, Origin)> {
-        let best = &self.candidates[self.best(pid)?];
-        Some((Arc::clone(&best.process), best.origin))
+        let Candidate { process, origin, .. } = self.candidate(pid)?;
+        Some((Arc::clone(process), *origin))
     }
 
     /// Its first process's pid, whatever else is known of it.
@@ -231,6 +231,7 @@ impl Life {
         for library in sampled {
             self.collect(library, most);
         }
+        self.settle_exit(pid);
         let best = self.best(pid).map(|place| self.candidates.swap_remove(place));
         self.candidates = Vec::new();
         self.stage = Stage::Told;
@@ -281,6 +282,10 @@ impl Life {
         let starts = self.candidates.iter().map(|candidate| candidate.process.key.start_boot_ns);
         // Of equal ones the one that was executed first.
         starts.enumerate().min_by_key(|(_, start)| *start).map(|(place, _)| place)
+    }
+
+    fn candidate(&self, pid: Option<u32>) -> Option<&Candidate> {
+        self.best(pid).map(|place| &self.candidates[place])
     }
 
     /// Keeps as many candidates as may be: what started latest is the first process least likely.

@@ -39,7 +39,6 @@ impl Entry {
     pub(in crate::container::containers) fn start(&mut self, sample: Sample, shared: &mut Shared, now: u64) {
         let pid = self.pid();
         let Some(life) = self.life.as_mut().filter(|life| life.stage == Stage::Opening) else { return };
-        life.settle_exit(pid);
         let Sample { libraries, left_out, reason } = sample;
         let mut start = life.tell(pid, &libraries, shared.settings.max_libs.unwrap_or(0));
         start.left_out += left_out;

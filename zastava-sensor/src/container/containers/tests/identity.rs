@@ -71,7 +71,7 @@ fn a_runtime_that_executes_itself_in_the_new_cgroup_is_not_the_entrypoint() {
     let mut script = Script::new(settings());
     script.described(description(1));
     script.made(1, 7);
-    // `/proc/self/exe init`, then its copy: as Linux names it from 6.14 on, and before.
+    // `/proc/self/exe init`, then its copy: as Linux 6.12 was seen to name it, and as others do.
     script.exec(1, 7, &named(&process(98, &[60, 50, 1]), "exe", "runc"));
     let mut copy = Process::clone(&named(&process(98, &[60, 50, 1]), "memfd:runc_clon", "runc"));
     copy.exe = "/memfd:runc_cloned:/proc/self/exe".to_owned();
