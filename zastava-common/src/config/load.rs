@@ -47,8 +47,8 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
         let (location, fault) = explain(&error, &track.path());
         invalid(location, fault)
     })?;
-    let checked = admission::check(&config.admission);
-    let checked = checked.and_then(|()| config.backend.as_ref().map_or(Ok(()), backend::check));
+    let checked = admission::check(&config.admission)
+        .and_then(|()| config.backend.as_ref().map_or(Ok(()), backend::check));
     if let Err(fault) = checked {
         return Err(invalid(locate(text, &fault.key, &options()), *fault));
     }
