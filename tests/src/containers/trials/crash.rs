@@ -7,7 +7,6 @@ use super::{PATIENCE, Setting, came, execs, executed, only, whole};
 use crate::{
     containers::{told::End, wish},
     elf::Deed,
-    sensor::Sensor,
     stage::Stop,
 };
 
@@ -65,9 +64,8 @@ pub(super) fn of_sensor(setting: &Setting<'_>) -> Result<(), Stop> {
     sensor.kill()?;
     let meanwhile = runtime.run(&setting.wish(&between, &["/bin/tester", "every", PAUSE, &between.there]))?;
     // Podman takes its time to describe what runs already; whether events wait as long as they may is not asked here.
-    let mut patient = wish(setting.choice, &runtime);
-    patient.settings.push("containers: {holdMs: 10000}");
-    let mut sensor = Sensor::start(&patient, &setting.directory.join("sensor"))?;
+    let patient = wish(setting.choice, &runtime).setting("containers: {holdMs: 10000}");
+    let mut sensor = setting.sensor_as(&patient)?;
     let told = sensor.inbox.wait(PATIENCE, |events| {
         [&before, &meanwhile].into_iter().all(|ran| came(events, EventKind::ContainerStart, ran))
             && [&stays, &between].into_iter().all(|own| executed(events, &own.there) >= 3)

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{PATIENCE, Setting, many};
-use crate::stage::Stop;
+use crate::{containers::wish, stage::Stop};
 
 /// Containers before the first look, by which every cache has its size, and before the second.
 const WARM: usize = 500;
@@ -16,9 +16,8 @@ const SLACK: u64 = 4 << 10;
 pub(super) fn flat(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
     // Short tombstones: what waits to be forgotten is not what may grow.
-    let mut wish = crate::containers::wish(setting.choice, &runtime);
-    wish.settings.push("containers: { tombstoneSeconds: 5 }");
-    let mut sensor = crate::sensor::Sensor::start(&wish, &setting.directory.join("sensor"))?;
+    let wish = wish(setting.choice, &runtime).setting("containers: { tombstoneSeconds: 5 }");
+    let mut sensor = setting.sensor_as(&wish)?;
     let mut sizes = Vec::new();
     let mut stops = 0;
     for (number, count) in [WARM, MORE].into_iter().enumerate() {

@@ -31,7 +31,7 @@ use crate::{
     expect::{file_of, id_of},
     fixture::Fixture,
     runtimes::Series,
-    sensor::Sensor,
+    sensor::{self, Sensor},
     stage::Stop,
 };
 
@@ -91,7 +91,12 @@ impl Setting<'_> {
     }
 
     fn sensor(&self, runtime: &Runtime) -> Result<Sensor> {
-        Sensor::start(&wish(self.choice, runtime), &self.directory.join("sensor"))
+        self.sensor_as(&wish(self.choice, runtime))
+    }
+
+    /// A sensor that is not as all are.
+    fn sensor_as(&self, wish: &sensor::Wish) -> Result<Sensor> {
+        Sensor::start(wish, &self.directory.join("sensor"))
     }
 
     /// A program that only the container with this name sees.

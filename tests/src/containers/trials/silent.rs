@@ -13,7 +13,6 @@ use super::{PATIENCE, Setting, came, execs, whole};
 use crate::{
     containers::{told::End, wish},
     elf::Deed,
-    sensor::Sensor,
     stage::Stop,
 };
 
@@ -32,7 +31,7 @@ pub(super) fn silent(setting: &Setting<'_>) -> Result<(), Stop> {
     let mut wish = wish(setting.choice, &runtime);
     wish.runtime = vec![format!("sockets: [{:?}, {:?}]", socket, runtime.socket())];
     let begun = Instant::now();
-    let mut sensor = Sensor::start(&wish, &setting.directory.join("sensor"))?;
+    let mut sensor = setting.sensor_as(&wish)?;
     ready_soon(begun)?;
     let own = setting.own("program", Deed::Exit(0))?;
     let ran = runtime.run(&setting.wish(&own, &["/bin/tester", "live", "0", "4", &own.there]))?;
