@@ -10,14 +10,12 @@ mod header;
 mod layout;
 mod loss;
 mod process;
-mod seen;
 
 pub use file::{CgroupBody, FileBody, FileIdentity, FileOp, ListenBody, MappingBody, PathLens, file_flag};
 pub use header::{Lane, RecordHeader, RecordKind, Tier};
 pub use layout::{ABSENT, Field, INODE_BLOCK, Layout, Settings};
 pub use loss::{LossKey, LossValue};
 pub use process::{Ancestor, ExecBody, ExitBody, exec_flag};
-pub use seen::{SeenKey, SeenValue};
 
 /// Longest path that a record carries, in bytes, without the final NUL (`PATH_MAX`, include/uapi/linux/limits.h).
 pub const MAX_PATH: usize = 4096;

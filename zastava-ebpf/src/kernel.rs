@@ -241,6 +241,17 @@ pub fn is_overlay(magic: u32) -> bool {
     magic == OVERLAYFS
 }
 
+/// A file as it was at a time.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Version {
+    pub ino: u64,
+    pub dev: u32,
+    pub generation: u32,
+    /// What is written anew in place is another file to whoever asks what ran; nobody can set this time.
+    pub ctime_ns: i64,
+}
+
 /// Access to a [`View`].
 #[derive(Clone, Copy)]
 pub struct Seen(*mut View);
@@ -328,6 +339,19 @@ impl Seen {
     pub fn generation(self) -> u32 {
         // SAFETY: scratch memory.
         unsafe { (*self.0).generation }
+    }
+
+    #[inline(always)]
+    pub fn version(self) -> Version {
+        Version {
+            ino: self.inode(offset!(inode_i_ino)),
+            dev: self.dev(),
+            generation: self.generation(),
+            ctime_ns: nanoseconds(
+                self.inode(offset!(inode_ctime_sec)),
+                self.inode(offset!(inode_ctime_nsec)),
+            ),
+        }
     }
 
     /// Writes everything that says which file it is; straight into the record, for BPF stacks are small.

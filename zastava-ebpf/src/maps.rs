@@ -1,11 +1,14 @@
 //! Maps and frozen globals. Sizes here are defaults; user space sets them from its configuration at load.
 
-use crate::{kernel::View, walk::Walk};
+use crate::{
+    kernel::{Version, View},
+    walk::Walk,
+};
 use aya_ebpf::{
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use zastava_common::abi::{FileIdentity, Lane, Layout, LossKey, LossValue, SeenKey, SeenValue, Settings};
+use zastava_common::abi::{FileIdentity, Lane, Layout, LossKey, LossValue, Settings};
 
 /// Where the kernel's fields stand. In `.rodata`: the verifier reads them as constants.
 #[unsafe(no_mangle)]
@@ -45,9 +48,19 @@ pub static PROCESS_RING: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 #[map]
 pub static FILES_RING: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// What is in executable use, per cgroup: the truth that the ring only announces.
+/// What is in executable use, per cgroup, and was told. The values say nothing.
 #[map]
-pub static SEEN: LruHashMap<SeenKey, SeenValue> = LruHashMap::with_max_entries(16384, 0);
+pub static SEEN: LruHashMap<SeenKey, u8> = LruHashMap::with_max_entries(16384, 0);
+
+/// A file in executable use in a cgroup.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SeenKey {
+    pub cgroup_id: u64,
+    pub file: Version,
+    /// 0: mapped executable; 1: an existing mapping made executable.
+    pub by_protect: u64,
+}
 
 /// The loss ledger. User space puts in the rows for cgroup 0, which take what does not fit.
 #[map]

@@ -8,7 +8,7 @@
 use zastava_common::abi::{COMM_LEN, FileIdentity};
 
 use crate::{
-    kernel::{Mount, Path, Seen, View, is_overlay, nanoseconds},
+    kernel::{Mount, Path, Seen, Version, View, is_overlay, nanoseconds},
     maps::offset,
 };
 
@@ -45,6 +45,24 @@ pub fn comm(task: u64) -> [u64; COMM_LEN / 8] {
 pub fn mnt_ns(task: u64) -> u32 {
     let mnt_ns = field(field(task, offset!(task_nsproxy)), offset!(nsproxy_mnt_ns));
     field(mnt_ns, offset!(mnt_namespace_inum))
+}
+
+/// Which version of which file an inode is; `None` for an overlay's, which says nothing of the real one below.
+#[inline(always)]
+pub fn version(inode: u64) -> Option<Version> {
+    let sb: u64 = field(inode, offset!(inode_i_sb));
+    if is_overlay(field(sb, offset!(super_block_s_magic))) {
+        return None;
+    }
+    Some(Version {
+        ino: field(inode, offset!(inode_i_ino)),
+        dev: field(sb, offset!(super_block_s_dev)),
+        generation: field(inode, offset!(inode_i_generation)),
+        ctime_ns: nanoseconds(
+            field(inode, offset!(inode_ctime_sec)),
+            field(inode, offset!(inode_ctime_nsec)),
+        ),
+    })
 }
 
 /// Writes which file an inode is: of an overlay's, the real one below.

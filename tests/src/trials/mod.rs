@@ -2,6 +2,7 @@
 
 mod refusal;
 mod restart;
+mod rewritten;
 mod storm;
 mod twice;
 mod unfinished;
@@ -28,6 +29,7 @@ pub const ALL: &[Trial] = &[
     trial("storm of 5000 execs", storm::storm),
     trial("storm with rings far too small", storm::small_rings),
     trial("more unfinished renames than can be kept", unfinished::renames),
+    trial("a library written anew in place is told again", rewritten::library),
     trial("restart after SIGKILL leaves nothing attached", restart::killed),
     trial("two sensors see the same", twice::side_by_side),
     trial("a second sensor on the same socket is refused", twice::same_socket),

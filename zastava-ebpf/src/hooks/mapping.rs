@@ -1,17 +1,18 @@
 //! Executable mappings: `security_mmap_file`, and `security_file_mprotect` for those that become executable later.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns},
+    helpers::generated::bpf_get_current_cgroup_id,
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use zastava_common::abi::{Lane, MappingBody, RecordKind, SeenKey, SeenValue, file_flag};
+use zastava_common::abi::{Lane, MappingBody, RecordKind, file_flag};
 
 use super::done;
 use crate::{
-    kernel::{Fail, File, Seen, Task, Try, value},
-    maps::{SEEN, offset},
-    record::{PathRecord, Ring, increment, write_header},
+    kernel::{Fail, File, Seen, Task, Try, Version, value},
+    maps::{SEEN, SeenKey, offset},
+    record::{PathRecord, Ring, write_header},
+    typed::{self, field},
 };
 
 const PROT_EXEC: u64 = 4;
@@ -22,23 +23,27 @@ const VM_EXEC: u64 = 4;
 /// (security/security.c); the ELF loader's own mappings come by here too.
 #[fentry(function = "security_mmap_file")]
 pub fn mapping_fentry(ctx: FEntryContext) -> i32 {
-    map(ctx.arg(0), ctx.arg(1));
+    let (file, prot) = (ctx.arg(0), ctx.arg(1));
+    if is_executable(file, prot) {
+        let version = typed::version(field(file, offset!(file_f_inode)));
+        done(try_mapping(File(file), version, prot, Lane::Mapping));
+    }
     0
 }
 
 #[kprobe(function = "security_mmap_file")]
 pub fn mapping_kprobe(ctx: ProbeContext) -> u32 {
     if let (Some(file), Some(prot)) = (ctx.arg(0), ctx.arg(1)) {
-        map(file, prot);
+        if is_executable(file, prot) {
+            done(try_mapping(File(file), None, prot, Lane::Mapping));
+        }
     }
     0
 }
 
 #[inline(always)]
-fn map(file: u64, prot: u64) {
-    if prot & PROT_EXEC != 0 && file != 0 {
-        done(try_mapping(File(file), prot, Lane::Mapping));
-    }
+fn is_executable(file: u64, prot: u64) -> bool {
+    prot & PROT_EXEC != 0 && file != 0
 }
 
 /// match-proto: `int security_file_mprotect(struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)`
@@ -66,39 +71,32 @@ fn try_protect(vma: u64, prot: u64) -> Try<()> {
     if file == 0 || value::<u64>(vma, offset!(vma_vm_flags)) & VM_EXEC != 0 {
         return Ok(());
     }
-    try_mapping(File(file), prot, Lane::Protect)
+    try_mapping(File(file), None, prot, Lane::Protect)
 }
 
+/// With the file's version, where that is to be had for less than a look at all that is known of it.
 #[inline(always)]
-fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
+fn try_mapping(file: File, version: Option<Version>, prot: u64, lane: Lane) -> Try<()> {
+    let by_protect = u32::from(lane as u8 == Lane::Protect as u8);
+    // SAFETY: a helper without arguments.
+    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    let key = |file| SeenKey { cgroup_id, file, by_protect: u64::from(by_protect) };
+    if version.is_some_and(|version| was_told(&key(version))) {
+        return Ok(());
+    }
     let task = Task::current();
     let mm = task.mm();
-    let by_protect = u32::from(lane as u8 == Lane::Protect as u8);
     // The program itself is announced by its exec.
     if value::<u64>(mm, offset!(mm_exe_file)) == file.0 && by_protect == 0 {
         return Ok(());
     }
     let mut record = PathRecord::new::<MappingBody>(lane)?;
     let seen = Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?;
-    // SAFETY: helpers without arguments.
-    let (cgroup_id, now) = unsafe { (bpf_get_current_cgroup_id(), bpf_ktime_get_boot_ns()) };
-    let key = SeenKey {
-        cgroup_id,
-        ino: seen.ino(),
-        dev: seen.dev(),
-        generation: seen.generation(),
-        kind: by_protect,
-        reserved: 0,
-    };
-    if let Some(before) = SEEN.get_ptr_mut(&key) {
-        // SAFETY: a live map value; of CPUs that race for the time the last one wins.
-        unsafe {
-            increment(&raw mut (*before).count);
-            (*before).last_ns = now;
-        }
+    let key = key(seen.version());
+    if version.is_none() && was_told(&key) {
         return Ok(());
     }
-    let _ = SEEN.insert(&key, &SeenValue { count: 1, first_ns: now, last_ns: now }, 0);
+    let _ = SEEN.insert(&key, &0, 0);
 
     let leader = task.group_leader().ok_or(Fail::Task)?;
     let path = file.path().ok_or(Fail::File)?;
@@ -124,4 +122,9 @@ fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
         let _ = SEEN.remove(&key);
     }
     Ok(())
+}
+
+#[inline(always)]
+fn was_told(key: &SeenKey) -> bool {
+    SEEN.get_ptr(key).is_some()
 }

@@ -28,12 +28,11 @@ enum File {
         dev: u32,
         ino: u64,
         generation: u32,
+        /// What is written anew in place is another file.
+        ctime_ns: i64,
     },
     /// Where the inode is not known, one file cannot be told from another of its name but by its build-id.
-    Named {
-        path: Box<[u8]>,
-        build_id: Option<Box<[u8]>>,
-    },
+    Named { path: Box<[u8]>, build_id: Option<Box<[u8]>> },
 }
 
 impl FirstSeen {
@@ -45,7 +44,9 @@ impl FirstSeen {
     pub(super) fn is_first(&mut self, origin: &Origin, mapping: &Mapping) -> bool {
         let Mapping { file, path, build_id, by_protect, image: _ } = mapping;
         let file = match *file {
-            Some(FileIdentity { dev, ino, generation, .. }) => File::Inode { dev, ino, generation },
+            Some(FileIdentity { dev, ino, generation, ctime_ns, .. }) => {
+                File::Inode { dev, ino, generation, ctime_ns }
+            }
             None => File::Named {
                 path: path.bytes.as_slice().into(),
                 build_id: build_id.as_deref().map(Into::into),
@@ -107,6 +108,15 @@ mod tests {
         assert!(!told.is_first(&origin(1), &mapping("/b", Some(7))));
         assert!(told.is_first(&origin(2), &mapping("/a", Some(7))));
         assert!(told.is_first(&origin(1), &Mapping { by_protect: true, ..mapping("/a", Some(7)) }));
+    }
+
+    #[test]
+    fn a_file_that_changed_is_told_again() {
+        let mut told = FirstSeen::new(10);
+        let before = mapping("/a", Some(7));
+        let file = before.file.map(|file| FileIdentity { ctime_ns: 1, ..file });
+        assert!(told.is_first(&origin(1), &before));
+        assert!(told.is_first(&origin(1), &Mapping { file, ..before }));
     }
 
     #[test]
