@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
-use sha2::{Digest as _, Sha256};
 
 use crate::observation::{Content, Digest, Known};
 
@@ -44,7 +44,7 @@ impl Reader {
             // The kernel then reads further ahead; it is no worse if it does not.
             let _ = fadvise(&opened.fd, 0, None, Advice::Sequential);
         }
-        let mut hash = Sha256::new();
+        let mut hash = Context::new(&SHA256);
         let mut head = None;
         let mut offset = 0;
         loop {
@@ -65,7 +65,7 @@ impl Reader {
         if offset != size || !is_unchanged(opened) {
             return Facts::unknown(reason::CHANGED_WHILE_READ);
         }
-        let digest = Digest { sha256: hex(&hash.finalize()), strength: opened.strength };
+        let digest = Digest { sha256: hex(hash.finish().as_ref()), strength: opened.strength };
         Facts { build_id, sha256: Known::Is(digest), content }
     }
 

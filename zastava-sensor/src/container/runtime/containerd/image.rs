@@ -10,9 +10,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aws_lc_rs::digest::SHA256;
 use hashlink::LruCache;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tonic::transport::Channel;
 
 use super::{api, within};
@@ -356,7 +356,8 @@ fn came_from(repository: &str, labels: &[api::Entry]) -> bool {
 fn chain_id(diff_ids: &[Arc<str>]) -> Option<String> {
     let (first, rest) = diff_ids.split_first()?;
     let sum = |text: String| {
-        let halves = Sha256::digest(text).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let sum = aws_lc_rs::digest::digest(&SHA256, text.as_bytes());
+        let halves = sum.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
         halves.filter_map(|half| char::from_digit(half.into(), 16)).collect::<String>()
     };
     Some(
