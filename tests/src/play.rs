@@ -1,4 +1,4 @@
-//! Plays the scenarios of one tier before one sensor, then the trials, each with sensors of its own.
+//! Plays the scenarios of one tier before one sensor, and the trials, each with sensors of its own.
 
 use std::{path::Path, time::SystemTime};
 
@@ -13,8 +13,8 @@ use crate::{
     trials,
 };
 
-/// All whose name holds `filter`, in this tier.
-pub fn tier(tier: Tier, scratch: &Path, filter: &str, sums: &mut Sums) {
+/// All scenarios whose name holds `filter`, in this tier.
+pub fn scenarios(tier: Tier, scratch: &Path, filter: &str, sums: &mut Sums) {
     let chosen: Vec<_> = scenarios::ALL.iter().filter(|scenario| scenario.name.contains(filter)).collect();
     if !chosen.is_empty() {
         let begun = Sensor::start(&Wish::tier(tier), &scratch.join(format!("sensor-{}", tier.name())));
@@ -23,6 +23,10 @@ pub fn tier(tier: Tier, scratch: &Path, filter: &str, sums: &mut Sums) {
             Err(error) => sums.tell(tier, "start", Err(Stop::Failed(error))),
         }
     }
+}
+
+/// All trials whose name holds `filter`, in this tier.
+pub fn trials(tier: Tier, scratch: &Path, filter: &str, sums: &mut Sums) {
     for (number, trial) in trials::ALL.iter().enumerate().filter(|(_, trial)| trial.name.contains(filter)) {
         // A socket's path has room for 107 bytes.
         let directory = scratch.join(format!("{}-{number}", tier.name()));

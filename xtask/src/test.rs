@@ -6,6 +6,7 @@ use std::{
     env,
     ffi::OsString,
     io::{IsTerminal as _, stdout},
+    iter,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -33,6 +34,9 @@ pub(crate) struct Options {
     /// With the containers: as many as a release must stand, which takes half an hour
     #[arg(long)]
     full: bool,
+    /// End-to-end tests without storms and restarts, which take most of their time in emulated machines
+    #[arg(long)]
+    scenarios: bool,
     /// Only these kernels; may be given more than once
     #[arg(long = "kernel", value_enum, default_values_t = Series::ALL)]
     kernels: Vec<Series>,
@@ -50,8 +54,10 @@ enum Part {
     Host,
     /// End-to-end tests on Debian's kernels
     Vm,
-    /// End-to-end tests with container runtimes, on this machine's kernel and on two of Debian's
+    /// End-to-end tests with container runtimes, on this machine's kernel
     Containers,
+    /// The same with one of the runtimes, on two of Debian's kernels
+    ContainersVm,
 }
 
 /// Kernels on which containers are tested as well, with nothing but cgroup v2.
@@ -68,16 +74,17 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let Options { part, full, kernels, how } = options;
+    let Options { part, full, scenarios, kernels, how } = options;
+    let scenarios = scenarios.then_some("--scenarios");
     let wanted = |this: Part| part.is_none_or(|only| only == this);
     let container_kernels: Vec<Series> =
         CONTAINER_KERNELS.into_iter().filter(|kernel| kernels.contains(kernel)).collect();
     match part {
         None | Some(Part::Vm) => setup::test(kernels)?,
-        Some(Part::Containers) => setup::test(&container_kernels)?,
-        Some(Part::Unit | Part::Webhook | Part::Host) => setup::test(&[])?,
+        Some(Part::ContainersVm) => setup::test(&container_kernels)?,
+        Some(Part::Unit | Part::Webhook | Part::Host | Part::Containers) => setup::test(&[])?,
     }
-    if wanted(Part::Containers) {
+    if wanted(Part::Containers) || wanted(Part::ContainersVm) {
         setup::containers()?;
     }
     build_ebpf::build()?;
@@ -89,13 +96,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         rows.push(webhook());
     }
     if wanted(Part::Host) {
-        rows.push(host());
+        rows.push(host(scenarios));
     }
     if wanted(Part::Vm) {
-        rows.extend(machines("vm", kernels, how, &[END_TO_END.into()]));
+        let command: Vec<OsString> = iter::once(END_TO_END).chain(scenarios).map(OsString::from).collect();
+        rows.extend(machines("vm", kernels, how, &command));
     }
     if wanted(Part::Containers) {
         rows.push(containers(*full));
+    }
+    if wanted(Part::ContainersVm) {
         rows.extend(containers_in_machines(&container_kernels, how));
     }
     print(&rows);
@@ -119,14 +129,14 @@ fn unit() -> Vec<Row> {
     vec![part("unit", &mut nextest), part("doc", &mut examples)]
 }
 
-fn host() -> Row {
+fn host(scenarios: Option<&str>) -> Row {
     let begun = Instant::now();
     let mut build = cargo();
     build.args(["build", "--workspace", "--bins", "--locked"]);
     let command = step::shown("Building the sensor and the end-to-end tests", &mut build)
         .and_then(|()| as_root(places::target().join("debug").join(END_TO_END)));
     match command {
-        Ok(mut command) => part("host", &mut command),
+        Ok(mut command) => part("host", command.args(scenarios)),
         Err(error) => broken("host", begun, &error),
     }
 }

@@ -1,7 +1,7 @@
 //! Plays all scenarios and trials in the tiers that are asked for, and ends with 0 when none failed.
 //!
-//! `zastava-e2e [--tier NAME]... [--scratch DIRECTORY] [FILTER]`: without `--tier` every tier that works on this kernel
-//! according to `zastava-sensor doctor`, with FILTER only what has it in its name. The sensor and the tester stand
+//! `zastava-e2e [--tier NAME]... [--scratch DIRECTORY] [--scenarios] [FILTER]`: without `--tier` every tier that works on this kernel
+//! according to `zastava-sensor doctor`, with FILTER only what has it in its name, with `--scenarios` without the trials. The sensor and the tester stand
 //! beside this program, or where `ZASTAVA_SENSOR` and `ZASTAVA_TESTER` say.
 //!
 //! `zastava-e2e containers [--runtime NAME]... [--tier NAME] [--scratch DIRECTORY] [--full] [FILTER]`: the part with
@@ -45,7 +45,8 @@ fn main() -> ExitCode {
 }
 
 fn with_containers(options: Options) -> Result<Sums> {
-    let Options { tiers, scratch, filter, mut runtimes, full } = options;
+    let Options { tiers, scratch, filter, mut runtimes, full, scenarios } = options;
+    ensure!(!scenarios, "--scenarios is not for `containers`");
     if runtimes.is_empty() {
         runtimes = Kind::ALL.to_vec();
     }
@@ -63,7 +64,7 @@ fn directory(scratch: &Path) -> Result<TempDir> {
 }
 
 fn run(options: Options) -> Result<Sums> {
-    let Options { mut tiers, scratch, filter, runtimes, full } = options;
+    let Options { mut tiers, scratch, filter, runtimes, full, scenarios } = options;
     ensure!(runtimes.is_empty() && !full, "--runtime and --full are for `containers`");
     if tiers.is_empty() {
         tiers = sensor::working_tiers()?;
@@ -71,7 +72,10 @@ fn run(options: Options) -> Result<Sums> {
     let scratch = directory(&scratch)?;
     let mut sums = Sums::default();
     for tier in tiers {
-        play::tier(tier, scratch.path(), &filter, &mut sums);
+        play::scenarios(tier, scratch.path(), &filter, &mut sums);
+        if !scenarios {
+            play::trials(tier, scratch.path(), &filter, &mut sums);
+        }
     }
     Ok(sums)
 }
@@ -82,6 +86,7 @@ struct Options {
     filter: String,
     runtimes: Vec<Kind>,
     full: bool,
+    scenarios: bool,
 }
 
 impl Options {
@@ -92,6 +97,7 @@ impl Options {
             filter: String::new(),
             runtimes: Vec::new(),
             full: false,
+            scenarios: false,
         };
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
@@ -100,6 +106,7 @@ impl Options {
                 "--scratch" => options.scratch = words.next().context("--scratch: where?")?.into(),
                 "--runtime" => options.runtimes.push(kind(words.next().context("--runtime: which?")?)?),
                 "--full" => options.full = true,
+                "--scenarios" => options.scenarios = true,
                 unknown if unknown.starts_with('-') => bail!("no option {unknown}"),
                 filter => filter.clone_into(&mut options.filter),
             }

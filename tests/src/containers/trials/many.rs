@@ -28,7 +28,7 @@ use crate::{
 };
 
 const WORKERS: usize = 8;
-const FEW: usize = 160;
+const FEW: usize = 64;
 const ALL: usize = 1000;
 /// Containers that share a pod.
 const IN_POD: usize = 20;
