@@ -10,7 +10,7 @@ use crate::{
     machine::sum,
     table::{Table, none, ratio, thousands},
     told::Told,
-    tool::Tool,
+    tool::{Running, Tool},
 };
 
 const WARM_UP: u32 = 100;
@@ -28,8 +28,18 @@ struct Round {
 
 pub(crate) fn measure(directory: &Path, quick: bool) -> Result<()> {
     let (rounds, execs) = if quick { (3, 1000) } else { (7, 5000) };
-    let tools = [None, Some(Tool::Submit), Some(Tool::Execsnoop), Some(Tool::Sensor(Tier::Tracepoint))];
-    let mut measured: [Vec<Round>; 4] = Default::default();
+    // Not every kernel has the tracepoints that it needs.
+    let reference = Tool::Execsnoop.start(directory, &[]).and_then(Running::end);
+    let (reference, note) = match reference {
+        Ok(_) => (Some(Some(Tool::Execsnoop)), ""),
+        Err(_) => (None, " (execsnoop does not run on this kernel)"),
+    };
+    let tools: Vec<_> = [None, Some(Tool::Submit)]
+        .into_iter()
+        .chain(reference)
+        .chain([Some(Tool::Sensor(Tier::Tracepoint))])
+        .collect();
+    let mut measured = vec![Vec::new(); tools.len()];
     for _ in 0..rounds {
         for (tool, rounds) in tools.iter().zip(&mut measured) {
             rounds.push(round(*tool, directory, execs)?);
@@ -39,7 +49,7 @@ pub(crate) fn measure(directory: &Path, quick: bool) -> Result<()> {
     let mut table = Table::new(
         &format!(
             "One exec and exit of a tiny static program, {execs} in a row on {} processors, {rounds} rounds in turn; \
-             microseconds, the middle of the rounds:",
+             microseconds, the middle of the rounds{note}:",
             thread::available_parallelism()?
         ),
         ["", "BPF, us", "own CPU, us", "loop, us", "fastest", "slowest", "slow-down", "execs told", "lost"],

@@ -89,10 +89,14 @@ impl Tool {
             Self::Sensor(tier) => {
                 let mut command = Command::new(sensor::program()?);
                 let config = directory.join("config.yaml");
+                let address = "metricsAddress: \"127.0.0.1:0\"";
+                let is_told = settings.iter().any(|line| line.starts_with("metricsAddress"));
+                let settings: Vec<_> =
+                    settings.iter().copied().chain((!is_told).then_some(address)).collect();
                 let settings = settings.join("\n    ");
                 let tier = tier.name();
                 fs::write(&config, format!("zastava:\n  sensor:\n    tier: {tier}\n    {settings}\n"))?;
-                command.args(["run", "--output", "json", "--metrics-address", "127.0.0.1:0", "--socket"]);
+                command.args(["run", "--output", "json", "--socket"]);
                 command.arg(directory.join("socket")).arg("--config").arg(config);
                 command.arg("--output-file").arg(&output).stdout(Stdio::null()).stdin(Stdio::null());
                 command
@@ -104,7 +108,12 @@ impl Tool {
         let log = sensor::follow(child.stderr.take().context("no log")?);
         let mut running = Running { tool: self, child, output, log, start: None };
         match self {
-            Self::Execsnoop => thread::sleep(EXECSNOOP_START),
+            Self::Execsnoop => {
+                thread::sleep(EXECSNOOP_START);
+                if running.child.try_wait()?.is_some() {
+                    bail!("{self} does not run here:\n{}", running.log());
+                }
+            }
             Self::Submit => running.await_attached(begun)?,
             Self::Sensor(_) => running.await_ready(begun)?,
         }
