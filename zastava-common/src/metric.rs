@@ -56,7 +56,7 @@ metrics! {
     RUNTIME_EVENTS: Counter "zastava.runtime.events.total" ["kind"] Count;
     /// Time until the backend answered.
     BACKEND_LATENCY: Histogram "zastava.runtime.backend.latency.ms" ["endpoint"] Milliseconds;
-    /// Readings of /proc/<pid>/maps.
+    /// Readings of `maps` in /proc.
     PROC_MAPS_SAMPLES: Counter "zastava.proc_maps.samples.total" ["result"] Count;
     /// Steps from an entrypoint to the program that stays.
     ENTRYTRACE_DEPTH: Histogram "zastava.entrytrace.depth" [] Count;
@@ -204,9 +204,33 @@ metrics! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, fs, path::Path};
 
-    use super::{ALL, Kind};
+    use super::{ALL, Kind, Metric, Unit};
+
+    #[test]
+    fn the_documentation_has_every_metric_and_no_other() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+        let text = fs::read_to_string(file).unwrap();
+        let rows: Vec<String> = ALL.iter().map(row).collect();
+        let written: Vec<&str> = text.lines().filter(|line| line.starts_with("| `zastava.")).collect();
+        let missing: Vec<_> = rows.iter().filter(|row| !written.contains(&row.as_str())).collect();
+        let beyond: Vec<_> = written.iter().filter(|row| !rows.iter().any(|wanted| wanted == *row)).collect();
+        assert!(missing.is_empty() && beyond.is_empty(), "missing: {missing:#?}, beyond: {beyond:#?}");
+        assert_eq!(written.len(), rows.len(), "a row stands there twice");
+    }
+
+    fn row(metric: &Metric) -> String {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        let unit = match metric.unit {
+            Unit::Count => "",
+            Unit::Bytes => ", bytes",
+            Unit::Milliseconds => ", ms",
+            Unit::Seconds => ", s",
+        };
+        format!("| `{}` | {} | {kind}{unit} | {} |", metric.name, labels.join(", "), metric.help)
+    }
 
     #[test]
     fn the_advisorys_metrics_are_there_with_their_labels() {
