@@ -9,4 +9,5 @@ mod lab;
 mod made;
 mod matrix;
 mod platforms;
+mod secured;
 mod signatures;

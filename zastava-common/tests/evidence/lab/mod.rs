@@ -13,8 +13,9 @@ use zastava_common::evidence::{
     registry::{Endpoint, PullSecrets, Registry, RegistryConfig},
 };
 
+pub(crate) use self::docker::DockerRegistry;
+use self::ferro::Ferro;
 pub(crate) use self::http::{Reply, request};
-use self::{docker::DockerRegistry, ferro::Ferro};
 use crate::made::{self, Made, Piece, made};
 
 /// How a registry tells who refers to an image.
@@ -75,20 +76,7 @@ impl Lab {
 
     /// Pushes an image with skopeo.
     pub(crate) fn skopeo(&self, image: &str, repository: &str, tag: &str) {
-        let from = format!("oci:{}:{image}", made::folder().join("image").display());
-        let to = format!("docker://{}/{repository}:{tag}", self.host);
-        let mut skopeo = Command::new("skopeo");
-        skopeo.args([
-            "copy",
-            "--quiet",
-            "--all",
-            "--preserve-digests",
-            "--dest-tls-verify=false",
-            &from,
-            &to,
-        ]);
-        let output = skopeo.output().expect("skopeo is needed: cargo xtask setup");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        skopeo(image, &format!("{}/{repository}:{tag}", self.host), &["--dest-tls-verify=false"]);
     }
 
     /// Puts an image into a repository, without a tag.
@@ -184,4 +172,16 @@ pub(crate) async fn gather(
 
 pub(crate) fn signed_by(verifiers: Arc<zastava_common::evidence::Verifiers>) -> Wanted {
     Wanted { signatures: Some(verifiers), ..Wanted::default() }
+}
+
+/// Pushes an image with skopeo.
+pub(crate) fn skopeo(image: &str, to: &str, how: &[&str]) {
+    let from = format!("oci:{}:{image}", made::folder().join("image").display());
+    let mut skopeo = Command::new("skopeo");
+    skopeo
+        .args(["copy", "--quiet", "--all", "--preserve-digests"])
+        .args(how)
+        .args([from, format!("docker://{to}")]);
+    let output = skopeo.output().expect("skopeo is needed: cargo xtask setup");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
