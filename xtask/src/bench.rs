@@ -23,6 +23,9 @@ const DOCUMENT: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- Written by `cargo xtask bench`. -->\n";
 const END: &str = "<!-- End of what `cargo xtask bench` wrote. -->\n";
 
+const BEGIN_WEBHOOK: &str = "<!-- Written by `cargo xtask bench webhook`. -->\n";
+const END_WEBHOOK: &str = "<!-- End of what `cargo xtask bench webhook` wrote. -->\n";
+
 /// Seconds. Instructions are counted at a fraction of the machine's speed.
 const TIMEOUT: u64 = 3600;
 /// MiB, as the title of the table says.
@@ -48,10 +51,17 @@ enum Part {
     Churn,
     /// Time, with containers of a runtime on this machine
     Containers,
+    /// What an answer of the admission webhook costs; not part of a run without a part
+    Webhook,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let Options { part, quick } = options;
+    if *part == Some(Part::Webhook) {
+        let text = webhook(*quick)?;
+        println!("\n{text}");
+        return if *quick { Ok(()) } else { write(&text, BEGIN_WEBHOOK, END_WEBHOOK) };
+    }
     setup::bench()?;
     let mut sections = Vec::new();
     let wanted = |this: Part| part.is_none_or(|only| only == this);
@@ -73,12 +83,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if part.is_some() || *quick {
         return Ok(());
     }
+    write(&text, BEGIN, END)
+}
+
+/// Puts `text` into the document, between its marks.
+fn write(text: &str, begin: &str, end: &str) -> Result<()> {
     let path = places::root().join(DOCUMENT);
     let document = fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
-    let document = replace(&document, &text).with_context(|| format!("{DOCUMENT} has lost its marks"))?;
+    let document =
+        replace(&document, text, begin, end).with_context(|| format!("{DOCUMENT} has lost its marks"))?;
     fs::write(&path, document).with_context(|| format!("cannot write {DOCUMENT}"))?;
     println!("{DOCUMENT} is up to date");
     Ok(())
+}
+
+fn webhook(quick: bool) -> Result<String> {
+    let mut cargo = Command::new("cargo");
+    let arguments = ["bench", "--locked", "--package", "zastava-webhook", "--bench", "webhook"];
+    cargo.current_dir(places::root()).args(arguments);
+    cargo.args(quick.then_some(["--", "--quick"]).into_iter().flatten());
+    let mut tables = format!(
+        "## Answers\n\n{}, {} GiB, not otherwise idle for certain; measured on {}.\n\n",
+        processor()?,
+        memory()?,
+        today()?
+    );
+    step::watched("Measuring the webhook", &mut cargo, |line| collect(&mut tables, line))?;
+    Ok(tables)
 }
 
 fn machine(quick: bool) -> Result<String> {
@@ -134,10 +165,10 @@ fn collect(tables: &mut String, line: &str) {
 }
 
 /// Puts `text` between the marks.
-fn replace(document: &str, text: &str) -> Option<String> {
-    let (head, rest) = document.split_once(BEGIN)?;
-    let (_, tail) = rest.split_once(END)?;
-    Some(format!("{head}{BEGIN}\n{}\n\n{END}{tail}", text.trim()))
+fn replace(document: &str, text: &str, begin: &str, end: &str) -> Option<String> {
+    let (head, rest) = document.split_once(begin)?;
+    let (_, tail) = rest.split_once(end)?;
+    Some(format!("{head}{begin}\n{}\n\n{end}{tail}", text.trim()))
 }
 
 fn processor() -> Result<String> {
@@ -176,7 +207,10 @@ mod tests {
     #[test]
     fn what_stands_around_the_marks_stays() {
         let document = format!("# Title\n{BEGIN}old\n{END}end\n");
-        assert_eq!(replace(&document, "new\n"), Some(format!("# Title\n{BEGIN}\nnew\n\n{END}end\n")));
-        assert_eq!(replace("# Title\n", "new"), None);
+        assert_eq!(
+            replace(&document, "new\n", BEGIN, END),
+            Some(format!("# Title\n{BEGIN}\nnew\n\n{END}end\n"))
+        );
+        assert_eq!(replace("# Title\n", "new", BEGIN, END), None);
     }
 }
