@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{client::Failure, labels::Texts};
-use crate::container::description::Mount;
+use crate::container::description::{MAX_TEXT, Mount};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -73,7 +73,7 @@ impl Spec {
 /// A path (`/kubepods/burstable/pod<uid>/<id>`), or systemd's three words (`slice:prefix:name`) as the path that
 /// systemd makes of them.
 fn cgroup_path(configured: &str) -> Option<String> {
-    if configured.is_empty() {
+    if configured.is_empty() || configured.len() > MAX_TEXT {
         return None;
     }
     let words: Vec<&str> = configured.split(':').collect();
@@ -87,9 +87,11 @@ fn cgroup_path(configured: &str) -> Option<String> {
     Some(format!("{}/{unit}", expand_slice(slice)?))
 }
 
-/// `a-b.slice` stands in `a.slice` (systemd.slice(5)).
+/// `a-b.slice` stands in `a.slice` (systemd.slice(5)). The path is as long as the name's square: no unit has a longer
+/// name than a file.
 fn expand_slice(slice: &str) -> Option<String> {
-    let name = slice.strip_suffix(".slice")?;
+    const MOST: usize = 255;
+    let name = slice.strip_suffix(".slice").filter(|_| slice.len() <= MOST)?;
     if name == "-" {
         return Some(String::new());
     }
@@ -138,5 +140,7 @@ mod tests {
         assert_eq!(path("-.slice::abc"), "/abc.scope");
         assert_eq!(cgroup_path(""), None);
         assert_eq!(cgroup_path("user:crio:abc"), None);
+        assert_eq!(cgroup_path(&"/a".repeat(MAX_TEXT)), None);
+        assert_eq!(cgroup_path(&format!("{}.slice:crio:abc", "-".repeat(MAX_TEXT / 2))), None);
     }
 }

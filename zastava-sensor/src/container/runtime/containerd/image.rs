@@ -84,7 +84,7 @@ struct Found {
 
 /// Content by its shape: media types are missing now and then.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Blob {
+pub(in crate::container::runtime) enum Blob {
     Manifest { config: Arc<str> },
     Index { manifests: Vec<Arc<str>> },
     Config { diff_ids: Vec<Arc<str>> },
@@ -110,7 +110,7 @@ struct RootFs {
 }
 
 impl Blob {
-    pub(super) fn parse(json: &[u8]) -> Self {
+    pub(in crate::container::runtime) fn parse(json: &[u8]) -> Self {
         let Ok(shape) = serde_json::from_slice::<Shape>(json) else { return Self::Other };
         let checked = |text: &str| digest(text).map(Arc::<str>::from);
         if let Some(manifests) = shape.manifests {

@@ -3,7 +3,7 @@
 
 mod describe;
 pub(super) mod event;
-mod image;
+pub(super) mod image;
 pub(super) mod record;
 #[cfg(test)]
 mod tests;

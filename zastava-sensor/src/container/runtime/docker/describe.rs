@@ -62,7 +62,7 @@ impl Docker {
             mounts: mounts(container.mounts.take().unwrap_or_default().into_iter().map(mount)),
             rootfs: container.graph_driver.map(|driver| rootfs(driver, diff_ids)),
             pid,
-            cgroup: container.state.cgroup_path.filter(|path| !path.is_empty()).or_else(|| self.cgroup(pid)),
+            cgroup: cgroup(container.state.cgroup_path).or_else(|| self.cgroup(pid)),
             created: rfc3339(&container.created),
             started,
         };
@@ -125,6 +125,10 @@ impl Docker {
         };
         Ok((Some(image), diff_ids))
     }
+}
+
+fn cgroup(path: Option<String>) -> Option<String> {
+    bounded(path?).ok().filter(|path| !path.is_empty())
 }
 
 fn stop(state: &inspect::State) -> Stop {
