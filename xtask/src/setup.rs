@@ -104,9 +104,8 @@ pub(crate) fn test(kernels: &[Series]) -> Result<()> {
         Package::new("binutils", "readelf, which build-ids are compared with"),
         Package::new("xfsprogs", "makes the XFS file systems that files are identified on"),
         Package::new("btrfs-progs", "the same for Btrfs"),
-        Package::new("docker-registry", "a registry to read images from"),
-        Package::new("skopeo", "pushes them there"),
     ];
+    wanted.extend(registry());
     wanted.extend(node::wanted());
     let missing = packages::missing(wanted);
     let absent = kernels::missing(kernels)?;
@@ -164,17 +163,24 @@ pub(crate) fn lint() -> Result<()> {
 
 /// Makes sure that the webhook can be shown and tested against real parts.
 pub(crate) fn webhook() -> Result<()> {
-    let missing = packages::missing(vec![
-        Package::new("docker-registry", "a registry to read images from"),
+    let mut wanted = vec![
         Package::new("openssl", "makes keys and signatures, which the code under test must not"),
-        Package::new("skopeo", "pushes images"),
         Package::new("curl", "pushes signatures"),
-    ]);
+    ];
+    wanted.extend(registry());
+    let missing = packages::missing(wanted);
     if missing.is_empty() {
         return Ok(());
     }
     announce("to run the webhook against real parts", &missing);
     packages::install(&missing)
+}
+
+fn registry() -> [Package; 2] {
+    [
+        Package::new("docker-registry", "a registry to read images from"),
+        Package::new("skopeo", "pushes them there"),
+    ]
 }
 
 /// Makes sure that there is something to compare with.
