@@ -151,11 +151,16 @@ pub enum HowEnded {
 pub struct Loss {
     /// `None`: the ledger was full and only the sum is known.
     pub cgroup_id: Option<u64>,
-    /// `exec`, `exit`, `mapping`, `file`, `listen`, `cgroup_mkdir`, `cgroup_rmdir`.
+    /// `exec`, `exit`, `mapping`, `file`, `listen`, `cgroup_mkdir`, `cgroup_rmdir` or [`Self::OF_UNKNOWN_KIND`].
     pub kind: &'static str,
     pub count: u64,
     pub first_boot_ns: u64,
     pub last_boot_ns: u64,
+}
+
+impl Loss {
+    /// The kind of losses of which the kernel gives only a sum.
+    pub const OF_UNKNOWN_KIND: &str = "unknown";
 }
 
 /// A file, named as well as can be proved.

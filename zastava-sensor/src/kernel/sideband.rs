@@ -34,12 +34,7 @@ impl Perf {
             Tier::Tracepoint => Some(Make::Mappings),
             Tier::Sideband => Some(Make::Everything),
         };
-        let plain = perf::Settings {
-            execs: make == Some(Make::Mappings),
-            processes: make == Some(Make::Everything),
-            identity: make.is_some(),
-            ..perf::Settings::default()
-        };
+        let plain = perf::Settings { make, ..perf::Settings::default() };
         let reader = match make {
             // Each record counts: as much room as the BPF rings would have, where that much may be locked.
             Some(_) => match PerfReader::open(&perf::Settings { ring_bytes: roomy(), ..plain }) {

@@ -177,10 +177,25 @@ fn loss(cgroup_id: Option<u64>, kind: u32, value: &zastava_common::abi::LossValu
             Some(RecordKind::Listen) => "listen",
             Some(RecordKind::CgroupMkdir) => "cgroup_mkdir",
             Some(RecordKind::CgroupRmdir) => "cgroup_rmdir",
-            None => "unknown",
+            None => Loss::OF_UNKNOWN_KIND,
         },
         count: value.count,
         first_boot_ns: value.first_ns,
         last_boot_ns: value.last_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zastava_common::abi::LossValue;
+
+    use super::{Loss, loss};
+    use crate::kernel::perf::assembler::LOSS_OF_UNKNOWN_KIND;
+
+    #[test]
+    fn what_perf_lost_is_of_a_kind_that_nobody_knows() {
+        let value = LossValue { count: 3, first_ns: 10, last_ns: 20 };
+        let told = loss(None, LOSS_OF_UNKNOWN_KIND, &value);
+        assert_eq!((told.kind, told.count), (Loss::OF_UNKNOWN_KIND, 3));
     }
 }

@@ -4,8 +4,6 @@ use crate::observation::{FileOrigin, Loss};
 
 /// Kinds of records that are of a container, in the order in which a stop tells them.
 pub(super) const KINDS: [&str; 5] = ["exec", "exit", "mapping", "file", "listen"];
-/// What the kernel's ledger calls losses of which it has only a sum.
-const ANY: &str = "any";
 
 /// Counts by where a file came from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -40,8 +38,7 @@ impl Origins {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Losses {
     kinds: [Sum; KINDS.len()],
-    /// Of kinds that the ledger does not tell.
-    any: Sum,
+    unknown: Sum,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +52,7 @@ impl Losses {
     pub(super) fn add(&mut self, loss: &Loss) {
         let sum = match KINDS.iter().position(|kind| *kind == loss.kind) {
             Some(place) => &mut self.kinds[place],
-            None if loss.kind == ANY => &mut self.any,
+            None if loss.kind == Loss::OF_UNKNOWN_KIND => &mut self.unknown,
             // Of cgroups: no record of the container's own.
             None => return,
         };
@@ -68,28 +65,30 @@ impl Losses {
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.kinds.iter().chain([&self.any]).map(|sum| sum.count).sum()
+        self.kinds.iter().chain([&self.unknown]).map(|sum| sum.count).sum()
     }
 
     pub(super) fn execs(&self) -> u64 {
-        self.kinds[0].count + self.any.count
+        self.kinds[0].count + self.unknown.count
     }
 
     /// Each kind, also with count 0; of the sum without kinds only what there is.
     pub(super) fn told(&self, cgroup_id: Option<u64>) -> impl Iterator<Item = Loss> {
         let all = KINDS.into_iter().zip(self.kinds);
-        all.chain((self.any.count > 0).then_some((ANY, self.any)))
+        all.chain((self.unknown.count > 0).then_some((Loss::OF_UNKNOWN_KIND, self.unknown)))
             .map(move |(kind, sum)| loss(cgroup_id, kind, sum))
     }
 
     /// What came to these since `before`, of kinds that have any.
     pub(super) fn since(&self, before: &Self) -> impl Iterator<Item = Loss> {
         let kinds = KINDS.into_iter().zip(self.kinds.into_iter().zip(before.kinds));
-        kinds.chain([(ANY, (self.any, before.any))]).filter_map(|(kind, (now, before))| {
-            let count = now.count.saturating_sub(before.count);
-            let first_boot_ns = if before.count == 0 { now.first_boot_ns } else { before.last_boot_ns };
-            (count > 0).then(|| loss(None, kind, Sum { count, first_boot_ns, ..now }))
-        })
+        kinds.chain([(Loss::OF_UNKNOWN_KIND, (self.unknown, before.unknown))]).filter_map(
+            |(kind, (now, before))| {
+                let count = now.count.saturating_sub(before.count);
+                let first_boot_ns = if before.count == 0 { now.first_boot_ns } else { before.last_boot_ns };
+                (count > 0).then(|| loss(None, kind, Sum { count, first_boot_ns, ..now }))
+            },
+        )
     }
 }
 
@@ -125,10 +124,10 @@ mod tests {
         losses.add(&lost("exec", 5, 10));
         let before = losses;
         losses.add(&lost("exec", 2, 20));
-        losses.add(&lost("any", 1, 30));
+        losses.add(&lost("unknown", 1, 30));
         let told: Vec<_> =
             losses.since(&before).map(|loss| (loss.cgroup_id, loss.kind, loss.count)).collect();
-        assert_eq!(told, [(None, "exec", 2), (None, "any", 1)]);
+        assert_eq!(told, [(None, "exec", 2), (None, "unknown", 1)]);
         assert_eq!(losses.execs(), 8);
     }
 }

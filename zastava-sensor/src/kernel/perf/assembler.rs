@@ -26,7 +26,7 @@ use super::threads::Threads;
 pub const NO_ID: u32 = u32::MAX;
 
 /// `LossKey.kind` of lost perf records: their kinds are not known, so it is none of `RecordKind`.
-pub const LOSS_OF_ANY_KIND: u32 = 0;
+pub const LOSS_OF_UNKNOWN_KIND: u32 = 0;
 
 /// An exec without an executable file mapping goes out after this time without a path, a mapping without its exec as one
 /// of the program before.
@@ -293,7 +293,7 @@ impl SidebandAssembler {
     fn loss(&mut self, origin: Origin, count: u64) -> KernelRecord {
         let first_ns = if self.last_loss == 0 { origin.boot_ns } else { self.last_loss };
         self.last_loss = origin.boot_ns;
-        let key = LossKey { cgroup_id: 0, kind: LOSS_OF_ANY_KIND, reserved: 0 };
+        let key = LossKey { cgroup_id: 0, kind: LOSS_OF_UNKNOWN_KIND, reserved: 0 };
         let value = LossValue { count, first_ns, last_ns: origin.boot_ns };
         KernelRecord { origin, what: What::Loss { key, value } }
     }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::kernel::sys::clock::boot_ns;
 use crate::kernel::sys::perf::{Attr, event_id, flag, lost, open_on_cpu, share_ring};
 
+use super::assembler::Make;
 use super::pair::Pairing;
 use super::record::{Kind, Record, decode};
 use super::ring::Ring;
@@ -19,17 +20,14 @@ pub struct Settings {
     /// Bytes of ring per CPU: a power of two from 4 KiB to 64 MiB. Up to 512 KiB fit `kernel.perf_event_mlock_kb` as
     /// it stands by default; more needs `CAP_IPC_LOCK`.
     pub ring_bytes: usize,
-    /// Also names and execs of processes (tier `tracepoint`).
-    pub execs: bool,
-    /// Also names, beginnings and ends of processes (tier `sideband`).
-    pub processes: bool,
-    /// Also the inode of a mapped file that has a build-id, by a second event per CPU.
-    pub identity: bool,
+    /// What the records are for; `None`: build-ids alone. For anything else mapped files that have a build-id come with
+    /// their inode too, by a second event per CPU.
+    pub make: Option<Make>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ring_bytes: 256 << 10, execs: false, processes: false, identity: false }
+        Self { ring_bytes: 256 << 10, make: None }
     }
 }
 
@@ -125,13 +123,11 @@ impl PerfReader {
         let Support { build_id, losses, .. } = probe();
         let (build_ids, tells_losses) = (build_id.is_ok(), losses.is_ok());
         let watermark = (settings.ring_bytes / 4) as u32;
-        let mut flags = MAPPINGS;
-        if settings.execs {
-            flags |= EXECS;
-        }
-        if settings.processes {
-            flags |= PROCESSES;
-        }
+        let mut flags = match settings.make {
+            None => MAPPINGS,
+            Some(Make::Mappings) => MAPPINGS | EXECS,
+            Some(Make::Everything) => MAPPINGS | PROCESSES,
+        };
         if build_ids {
             flags |= flag::BUILD_ID;
         }
@@ -140,7 +136,7 @@ impl PerfReader {
             if tells_losses { attr.telling_losses() } else { attr }
         };
         let first = dummy(flags);
-        let second = (build_ids && settings.identity).then(|| dummy(MAPPINGS));
+        let second = (build_ids && settings.make.is_some()).then(|| dummy(MAPPINGS));
         let mut lanes = Vec::with_capacity(cpus.len());
         for cpu in cpus {
             match Lane::open(cpu, &first, second.as_ref(), settings.ring_bytes) {
@@ -169,7 +165,7 @@ impl PerfReader {
 
     /// Hands on what stands in the rings: in order of time within one CPU, not across them (see [`super::InOrder`]).
     ///
-    /// At most one ring's worth per CPU. Never blocks. Forks and exits come without [`Settings::processes`] too: the
+    /// At most one ring's worth per CPU. Never blocks. Forks and exits come without [`Make::Everything`] too: the
     /// kernel gives them to every event that wants mappings.
     pub fn read(&mut self, mut sink: impl FnMut(Record<'_>)) {
         let Self { lanes, scratch, counters, tells_losses, .. } = self;

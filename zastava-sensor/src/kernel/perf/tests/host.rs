@@ -38,7 +38,8 @@ fn a_thousand_short_lived_processes_have_their_build_ids() {
     if !perf_works() || probe().build_id.is_err() {
         return;
     }
-    let mut reader = PerfReader::open(&Settings { identity: true, ..Settings::default() }).unwrap();
+    let mut reader =
+        PerfReader::open(&Settings { make: Some(Make::Mappings), ..Settings::default() }).unwrap();
     let mut children = HashSet::new();
     let mut found: HashMap<u32, HashMap<Vec<u8>, String>> = HashMap::new();
     let mut alone = Vec::new();
@@ -92,7 +93,7 @@ fn every_exec_and_exit_is_assembled_in_order() {
     if !perf_works() {
         return;
     }
-    let settings = Settings { processes: true, identity: true, ..Settings::default() };
+    let settings = Settings { make: Some(Make::Everything), ..Settings::default() };
     let mut reader = PerfReader::open(&settings).unwrap();
     let mut order = InOrder::default();
     let mut assembler = SidebandAssembler::new(Make::Everything, Path::new("/proc"), 4096);
@@ -139,7 +140,7 @@ fn a_ring_that_is_too_small_counts_what_it_lost() {
     if !perf_works() {
         return;
     }
-    let settings = Settings { ring_bytes: 4096, processes: true, ..Settings::default() };
+    let settings = Settings { ring_bytes: 4096, make: Some(Make::Everything) };
     let mut reader = PerfReader::open(&settings).unwrap();
     for _ in 0..200 {
         assert!(Command::new("/usr/bin/true").status().unwrap().success());
