@@ -11,4 +11,4 @@ mod place;
 mod tests;
 mod watch;
 
-pub use watch::{Counters, FanotifyError, FileWatch, Mark, probe};
+pub use watch::{Counters, FanotifyError, FileWatch, Mark};

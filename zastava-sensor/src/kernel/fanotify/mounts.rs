@@ -1,5 +1,6 @@
 //! Which file systems to watch: one mount of each that can hold programs.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -38,12 +39,14 @@ const WATCHED: [&[u8]; 13] = [
 /// The mounts to watch among those of a mount table: one for each device, at most `most`. Also how many mounts found
 /// no room.
 pub(super) fn to_watch(mountinfo: &[u8], most: usize) -> (Vec<Mount>, usize) {
+    // The last mount on a point hides those before it.
+    let last: HashMap<_, _> = mounts(mountinfo).map(|line| (line.point, line.id)).collect();
+    let seen = mounts(mountinfo).filter(|line| last[line.point] == line.id);
     let mut chosen: Vec<Mount> = Vec::new();
     let mut beyond = 0;
-    for line in mounts(mountinfo).filter(|line| WATCHED.contains(&line.fs_type)) {
+    for line in seen.filter(|line| WATCHED.contains(&line.fs_type)) {
         let mount = mount(&line);
         match chosen.iter().position(|known| known.device == mount.device) {
-            // The last mount on a point hides those before it.
             Some(known) if mount.whole || !chosen[known].whole => chosen[known] = mount,
             Some(_) => {}
             None if chosen.len() < most => chosen.push(mount),

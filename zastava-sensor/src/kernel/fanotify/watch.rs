@@ -83,19 +83,6 @@ const BUFFER: usize = 64 << 10;
 /// Buffers that one call of [`FileWatch::read`] takes at most: some 10,000 events.
 const MOST_BUFFERS: usize = 16;
 
-/// Whether this kernel lets us watch the root's file system or, where that has no handles, any other.
-pub fn probe() -> Result<(), Errno> {
-    let watch = FileWatch::open(Tier::Sideband, Path::new("/proc")).map_err(|error| match error {
-        FanotifyError::Init(error) | FanotifyError::Mounts { source: error, .. } => {
-            Errno::from_io_error(&error).unwrap_or(Errno::IO)
-        }
-        FanotifyError::Read(errno) => errno,
-    })?;
-    let mut answers = watch.marks().map(|mark| mark.watched);
-    let first = answers.next().unwrap_or(Err(Errno::NODEV));
-    if first.is_ok() || answers.any(|answer| answer.is_ok()) { Ok(()) } else { first }
-}
-
 impl FileWatch {
     /// Watches all file systems that can hold programs: those that the sensor has mounted or, where the host's procfs
     /// stands elsewhere and the sensor thus has a root of its own, those of the host's first process.

@@ -15,7 +15,7 @@ use zastava_common::abi::{FileIdentity, FileOp, Tier};
 use crate::kernel::record::{FileChange, What};
 use crate::kernel::sys::stat::kernel_dev;
 
-use super::super::{FileWatch, probe};
+use super::super::FileWatch;
 
 struct Bench {
     watch: FileWatch,
@@ -25,13 +25,15 @@ struct Bench {
 impl Bench {
     /// A watch and a directory below `parent`, or the reason why not, printed.
     fn below(parent: &str) -> Option<Self> {
-        if let Err(errno) = probe() {
-            println!("skipped: fanotify answers {errno}");
-            assert!(std::env::var_os("CI").is_none(), "fanotify is missing in CI: {errno}");
+        let opened = FileWatch::open(Tier::Sideband, Path::new("/proc"));
+        let answers = opened.as_ref().map(|watch| watch.marks().cloned().collect::<Vec<_>>());
+        if !answers.as_ref().is_ok_and(|marks| marks.iter().any(|mark| mark.watched.is_ok())) {
+            println!("skipped: fanotify answers {answers:?}");
+            assert!(std::env::var_os("CI").is_none(), "fanotify is missing in CI: {answers:?}");
             return None;
         }
+        let mut watch = opened.unwrap();
         let directory = tempfile::tempdir_in(parent).unwrap();
-        let mut watch = FileWatch::open(Tier::Sideband, Path::new("/proc")).unwrap();
         watch.include_own();
         Some(Self { watch, directory })
     }

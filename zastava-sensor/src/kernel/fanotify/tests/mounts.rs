@@ -25,3 +25,17 @@ fn file_systems_beyond_the_bound_are_counted() {
     let (mounts, beyond) = to_watch(TABLE, 1);
     assert_eq!((mounts.len(), beyond), (1, 2));
 }
+
+#[test]
+fn a_mount_that_another_one_hides_is_not_watched_in_its_place() {
+    let table = b"\
+22 1 254:0 / / rw - ext4 /dev/vda rw
+23 22 0:31 / /a rw - tmpfs tmpfs rw
+24 22 0:32 / /b rw - tmpfs tmpfs rw
+25 23 0:33 / /a rw - overlay overlay rw
+26 24 0:5 / /b rw - proc proc rw
+";
+    let (mounts, _) = to_watch(table, 8);
+    let found: Vec<_> = mounts.iter().map(|mount| (mount.device, mount.point.as_path())).collect();
+    assert_eq!(found, [((254, 0), Path::new("/")), ((0, 33), Path::new("/a"))]);
+}
