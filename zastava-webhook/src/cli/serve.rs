@@ -165,6 +165,10 @@ impl Reload<'_> {
             Ok(None) => self.current(true, String::new()),
             Ok(Some(assembled)) => {
                 let before = self.assembled.engine.policy().hash();
+                let (old, new) = (&self.assembled.config.admission, &assembled.config.admission);
+                if new.server != old.server || (new.pull_secrets && self.client.is_none()) {
+                    tracing::warn!("what changed of server and pullSecrets counts from the next start on");
+                }
                 self.app.replace(assembled.engine.clone());
                 tracing::info!(before = %before, policy = %assembled.engine.policy().hash(), "another policy is in force");
                 self.assembled = assembled;

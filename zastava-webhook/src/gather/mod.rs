@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod lookups;
 mod verdict;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout_at};
+use tokio::{task::JoinSet, time::timeout_at};
 use zastava_common::{
     backend::Backend,
     config::Cache,
@@ -25,6 +26,7 @@ use zastava_common::{
 pub use self::verdict::{Labels, labels};
 use self::{
     cache::{Caches, Kept},
+    lookups::Lookups,
     verdict::Verdicts,
 };
 use crate::{
@@ -82,7 +84,7 @@ pub struct Gatherer {
     caches: Caches,
     /// `None`: there is no backend.
     verdicts: Option<Verdicts>,
-    lookups: Arc<Semaphore>,
+    lookups: Lookups,
 }
 
 impl Gatherer {
@@ -92,7 +94,7 @@ impl Gatherer {
             source,
             caches: Caches::new(ttl, cache),
             verdicts: backend.map(|(backend, tenant)| Verdicts::new(backend, tenant, ttl, cache)),
-            lookups: Arc::new(Semaphore::new(cache.max_lookups.entries())),
+            lookups: Lookups::new(cache.max_lookups.entries()),
         }
     }
 
@@ -221,13 +223,11 @@ impl Gatherer {
             }
             cache.invalidate(&key).await;
         }
-        let lookups = Arc::clone(&self.lookups);
+        let lookups = self.lookups.clone();
         let task = tokio::spawn(async move {
             let load = async move {
-                let Ok(_slot) = lookups.acquire_owned().await else {
-                    return Err(Box::new(Err(Missing::Busy)));
-                };
-                load.await.map(|value| Kept { since: Instant::now(), value })
+                let loaded = lookups.run(load).await.unwrap_or_else(|missing| Err(Box::new(Err(missing))));
+                loaded.map(|value| Kept { since: Instant::now(), value })
             };
             match cache.try_get_with(key, load).await {
                 Ok(Kept { value, .. }) => value,
