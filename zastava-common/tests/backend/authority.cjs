@@ -1,7 +1,8 @@
 // A real Authority (the certified server `oidc-provider`) and a backend that takes its tokens alone, both over TLS on
 // loopback. Told by the environment: MODULES (where the packages are), CERT, KEY, CA, CLIENT_CERT (PEM files), TTL
 // (seconds), NONCE (whether proofs must hold one). Says on standard output where it listens, then one line for each thing
-// that happened. What it reads on standard input: `revoke`, `break`, `mend`.
+// that happened. Images of a repository `condemned` fail, all others pass. What it reads on standard input: `revoke`,
+// `break`, `mend`.
 const crypto = require("crypto");
 const fs = require("fs");
 const https = require("https");
@@ -89,7 +90,8 @@ const peer = (socket) => socket.getPeerX509Certificate?.();
       }
       const question = JSON.parse(Buffer.concat(chunks));
       say("asked", question.tenant, question.namespace, question.images.length);
-      const results = Object.fromEntries(question.images.map(({ digest }) => [digest, { verdict: "pass", signed: true, hasSbom: true, reasons: [] }]));
+      const verdict = (reference) => reference.includes("/condemned@") ? { verdict: "fail", reasons: ["it phones home"] } : { verdict: "pass", reasons: [] };
+      const results = Object.fromEntries(question.images.map(({ reference, digest }) => [digest, { ...verdict(reference), signed: true, hasSbom: true }]));
       return answer(200, { policyRevision: "7", ttlSeconds: 60, results });
     });
   });

@@ -1,4 +1,5 @@
-//! `authority.cjs`, started for one test.
+//! `authority.cjs`, started for one test: of the backend's client, or of the webhook.
+#![allow(dead_code, reason = "each uses another part of it")]
 
 use std::{
     env, fs,
@@ -14,7 +15,7 @@ use zastava_common::backend::{BackendSettings, ClientCertificate};
 
 pub(crate) struct World {
     pub(crate) issuer: String,
-    backend: String,
+    pub(crate) backend: String,
     child: Child,
     orders: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
@@ -26,7 +27,7 @@ impl World {
     pub(crate) fn start(ttl: u64, nonce: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         certificates(folder.path());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backend/authority.cjs");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../zastava-common/tests/backend/authority.cjs");
         let mut child = Command::new("node")
             .arg(script)
             .env("MODULES", modules())
@@ -61,6 +62,11 @@ impl World {
             certificate: None,
             authority: None,
         }
+    }
+
+    /// Has `ca.pem`, and for `client` its certificate and key.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn certificate(&self) -> ClientCertificate {

@@ -100,6 +100,28 @@ fn the_hash_follows_the_configuration_and_the_keys() {
     assert_ne!(with(&text, &first), with(&text.replace("{verify", "{enforce: false, verify"), &first));
 }
 
+#[test]
+fn every_recipe_of_the_cookbook_can_be_used() {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/webhook/policies.md");
+    let book = std::fs::read_to_string(book)
+        .unwrap()
+        .replace("sha256:...", &evidence::Digest::sha256(b"").to_string());
+    let recipes: Vec<&str> =
+        book.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert!(recipes.len() > 8);
+    // What one recipe names another one has.
+    let known = "    verifiers:\n      keys: [{name: release, publicKey: /release.pub}]\n      keyless: [{name: ci, issuer: 'https://issuer.example', subject: ci}]\n";
+    for recipe in recipes {
+        let whole = if recipe.starts_with("zastava:") {
+            recipe.to_owned()
+        } else {
+            let known = if recipe.starts_with("    verifiers:") { "" } else { known };
+            format!("zastava:\n  admission:\n{known}{recipe}")
+        };
+        config::parse("policies.md", &whole).unwrap_or_else(|error| panic!("{error}: {recipe}"));
+    }
+}
+
 fn permits(pattern: &str, image: &str) -> bool {
     let list = Repositories::new(&[pattern.parse().unwrap()]).unwrap();
     list.permits(&image.parse::<ImageReference>().unwrap())

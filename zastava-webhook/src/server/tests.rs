@@ -38,7 +38,14 @@ use crate::{
 const NAME: &str = "webhook.test";
 
 fn app() -> App {
-    let text = "{verify: {imageSignature: false, sbomReferrer: false, scannerPolicyPass: false}, tags: {deny: [latest]}}";
+    app_that_denies("latest")
+}
+
+/// Refuses images with such tags.
+fn app_that_denies(tags: &str) -> App {
+    let text = &format!(
+        "{{verify: {{imageSignature: false, sbomReferrer: false, scannerPolicyPass: false}}, tags: {{deny: ['{tags}']}}}}"
+    );
     let source = Source::new(&RegistryConfig::default()).unwrap();
     let gatherer = Gatherer::new(source, None, Duration::from_mins(5), &config::Cache::default());
     let engine = Engine::new(policy(text).unwrap(), gatherer, None, Duration::from_secs(15));
@@ -156,6 +163,35 @@ async fn a_review_is_answered_with_its_uid() {
         assert_eq!(answer["response"]["uid"], "5bdfae87-925e-4a39-af8c-6466379566f0");
         assert_eq!(answer["response"]["allowed"], allowed, "{image}");
     }
+}
+
+#[tokio::test]
+async fn every_recorded_request_is_answered_as_it_should_be() {
+    let made = made();
+    let certificates = Certificates::load(&Mounted::new(&made).server(), &Disk).unwrap();
+    let running = start(app_that_denies("*"), &certificates).await;
+    let tls = client(&[&made.authority], None);
+    let nothing_to_look_at =
+        ["deployment-scale", "namespace-create", "pod-delete", "pod-exec", "pod-update-label"];
+    let mut pods = 0;
+    for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/admission-reviews")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let recorded = fs::read(&path).unwrap();
+        let question: Value = serde_json::from_slice(&recorded).unwrap();
+        let (status, body) = post(running.address, &tls, recorded).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        let Value::Object(answer) = serde_json::from_slice::<Value>(&body).unwrap()["response"].take() else {
+            panic!("{name}: no response")
+        };
+        assert_eq!(answer["uid"], question["request"]["uid"], "{name}");
+        let is_pod = question["request"]["kind"]["kind"] == "Pod";
+        let nothing = nothing_to_look_at.contains(&name);
+        assert_eq!(answer["allowed"], nothing || !is_pod, "{name}");
+        assert_eq!(answer.contains_key("warnings"), !nothing && !is_pod, "{name}");
+        pods += u32::from(is_pod && !nothing);
+    }
+    assert_eq!(pods, 9);
 }
 
 #[tokio::test]

@@ -1,4 +1,21 @@
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use axum::{Router, http::StatusCode};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use zastava_common::config::Server;
+use zastava_webhook::{
+    certs::make,
+    policy::Disk,
+    server::{Certificates, Listener},
+};
 
 use crate::lab::{Mood, Registry, Webhook, config, review, review_of};
 
@@ -35,7 +52,47 @@ async fn a_registry_that_does_not_answer_as_it_should_is_told_in_time_and_the_na
         }
         let asked: u32 = registry.asked().values().sum();
         assert!(asked <= FEW, "{mood:?}: {asked} requests");
+        assert!(webhook.most_memory() < 128 << 20, "{mood:?}: {} bytes", webhook.most_memory());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_whose_certificate_nobody_trusts_is_told_and_asked_nothing() {
+    let made = make(&["localhost".to_owned()], SystemTime::now()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in [("crt", &made.certificate), ("key", &made.key), ("ca", &made.authority)] {
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    let path = |file: &str| serde_json::from_value(json!(folder.path().join(file))).unwrap();
+    let server = Server { certificate_file: path("crt"), key_file: path("key"), ..Server::default() };
+    let certificates = Certificates::load(&server, &Disk).unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let router = Router::new().fallback(async move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        StatusCode::NOT_FOUND
+    });
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), router, 64).await.unwrap();
+    let host = format!("localhost:{}", listener.address().unwrap().port());
+    tokio::spawn(listener.run(Some(certificates), CancellationToken::new()));
+    let elsewhere = Registry::start().await;
+    let admission = |more: &str| {
+        let registry = format!("{{host: \"{host}\", private: true{more}}}, {{host");
+        config(&elsewhere, "failOpenNamespaces: [dev]").replace("[{host", &format!("[{registry}"))
+    };
+    let image = format!("{host}/team/app@{}", elsewhere.digest("app"));
+
+    let webhook = Webhook::start(&admission(""));
+    let closed = webhook.client().ask(&review(&image), "5s").await;
+    assert_eq!(closed["auditAnnotations"]["reasons"], "registry_tls", "{closed}");
+    let open = webhook.client().ask(&review_of(&image, "dev"), "5s").await;
+    assert_eq!(open["auditAnnotations"]["decision"], "fail_open", "{open}");
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+
+    let trusting = Webhook::start(&admission(&format!(", caFile: {}", folder.path().join("ca").display())));
+    let answer = trusting.client().ask(&review(&image), "5s").await;
+    assert_eq!(answer["auditAnnotations"]["reasons"], "image_not_found", "{answer}");
+    assert!(asked.load(Ordering::Relaxed) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

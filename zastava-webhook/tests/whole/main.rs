@@ -2,9 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
+#[path = "../../../zastava-common/tests/backend/world.rs"]
+mod authority;
+mod backend;
 mod cli;
 mod end;
 mod faults;
 mod lab;
 mod load;
 mod reload;
+mod remembered;

@@ -105,8 +105,20 @@ impl Webhook {
         Client::new(self.address, &self.authority)
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// The most that it had in memory at once, in bytes.
+    pub(crate) fn most_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// What it has in memory, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     pub(crate) fn rewrite(&self, admission: &str) {
