@@ -24,12 +24,7 @@ use std::{
 
 use axum::{Json, Router, body::Bytes, routing::post};
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    sync::mpsc,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use zastava_common::config::Server;
 use zastava_webhook::{
@@ -160,13 +155,13 @@ async fn measure(seconds: u64, many: u64) {
     )
     .await;
 
-    let before = rss(webhook.pid());
+    let memory = || webhook.memory() as f64 / 1e6;
+    let before = memory();
     throughput(&webhook.client(), &body, None, many).await;
     println!("bench:");
     println!(
-        "bench: Memory (RSS) of the webhook: {:.1} MB before, {:.1} MB after {many} more reviews.",
-        before,
-        rss(webhook.pid())
+        "bench: Memory (RSS) of the webhook: {before:.1} MB before, {:.1} MB after {many} more reviews.",
+        memory()
     );
 }
 
@@ -276,11 +271,4 @@ async fn backend() -> SocketAddr {
 
 fn ratio(one: u32, other: u32) -> String {
     format!("{:.2}x", f64::from(one) / f64::from(other.max(1)))
-}
-
-/// MB (10^6) that a process has in memory.
-fn rss(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() * 1024.0 / 1e6
 }
