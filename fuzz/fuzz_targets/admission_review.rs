@@ -24,14 +24,15 @@ fuzz_target!(|bytes: &[u8]| {
         Found::Nothing(_) => None,
         Found::Workload(workload) => Some(workload),
     };
-    let is_new_pod = request.kind.group.is_empty()
-        && request.kind.kind == "Pod"
-        && request.operation == Operation::Create;
+    let is_new_pod =
+        request.kind.group.is_empty() && request.kind.kind == "Pod" && request.operation == Operation::Create;
     if !is_new_pod {
         return;
     }
     let workload = workload.expect("a pod that is created is looked at");
-    assert!(workload.images.len() <= MAX_IMAGES && workload.images.iter().all(|image| !image.fields.is_empty()));
+    assert!(
+        workload.images.len() <= MAX_IMAGES && workload.images.iter().all(|image| !image.fields.is_empty())
+    );
     // Read once more, by who knows nothing of our types.
     let object = request.object.map(|object| serde_json::from_str::<Value>(object.get()));
     let Some(Ok(object)) = object else { return };
