@@ -229,7 +229,7 @@ async fn latency(client: &Client, rate: u64, span: Duration, body: &impl Fn(u64)
 
 /// One after another on each connection, for that long or that many; requests per second.
 async fn throughput(client: &Client, body: &impl Fn(u64) -> Bytes, span: Option<Duration>, most: u64) -> f64 {
-    let bodies: Arc<Vec<Bytes>> = Arc::new((0..most.min(1024)).map(body).collect());
+    let bodies: Arc<Vec<Bytes>> = Arc::new((0..most.min(16_384)).map(body).collect());
     let (begun, done) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {

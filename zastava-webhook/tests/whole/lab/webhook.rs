@@ -21,7 +21,7 @@ pub(crate) struct Webhook {
     pub(crate) metrics_address: SocketAddr,
     pub(crate) authority: String,
     pub(crate) folder: TempDir,
-    log: Receiver<Value>,
+    log: Receiver<String>,
     child: Child,
 }
 
@@ -67,7 +67,6 @@ impl Webhook {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -91,7 +90,8 @@ impl Webhook {
     pub(crate) fn line(&self, message: &str) -> Value {
         let mut seen = Vec::new();
         loop {
-            match self.log.recv_timeout(Duration::from_secs(30)) {
+            let line = self.log.recv_timeout(Duration::from_secs(30));
+            match line.map(|line| serde_json::from_str(&line).unwrap_or(Value::String(line))) {
                 Ok(line) if line["message"].as_str().is_some_and(|its| its.starts_with(message)) => {
                     return line;
                 }
