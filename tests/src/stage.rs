@@ -4,6 +4,7 @@
 use std::{
     cell::RefCell,
     ffi::{OsStr, OsString},
+    fmt::Display,
     fs,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use zastava_common::{
     abi::Tier,
     event::v1::{Event, event::Kind},
@@ -46,6 +47,11 @@ impl<E: Into<anyhow::Error>> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// `anyhow::ensure` for what ends with a [`Stop`].
+pub(crate) fn ensure_that(holds: bool, otherwise: impl Display) -> Result<(), Stop> {
+    if holds { Ok(()) } else { Err(Stop::Failed(anyhow!("{otherwise}"))) }
 }
 
 /// One scenario's place.
@@ -119,7 +125,7 @@ impl Stage {
         match status.code() {
             Some(0) => Ok(text(&stdout)),
             Some(UNABLE) => Err(Stop::Unable(text(&stdout))),
-            _ => Err(Stop::Failed(anyhow::anyhow!("{status}: {}", text(&stderr)))),
+            _ => Err(Stop::Failed(anyhow!("{status}: {}", text(&stderr)))),
         }
     }
 

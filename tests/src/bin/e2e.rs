@@ -1,8 +1,8 @@
 //! Plays all scenarios and trials in the tiers that are asked for, and ends with 0 when none failed.
 //!
-//! `zastava-e2e [--tier NAME]... [--scratch DIRECTORY] [--scenarios] [FILTER]`: without `--tier` every tier that works on this kernel
-//! according to `zastava-sensor doctor`, with FILTER only what has it in its name, with `--scenarios` without the trials. The sensor and the tester stand
-//! beside this program, or where `ZASTAVA_SENSOR` and `ZASTAVA_TESTER` say.
+//! `zastava-e2e [--tier NAME]... [--scratch DIRECTORY] [--scenarios] [FILTER]`: without `--tier` every tier that works on
+//! this kernel according to `zastava-sensor doctor`, with FILTER only what has it in its name, with `--scenarios` without
+//! the trials. The sensor and the tester stand beside this program, or where `ZASTAVA_SENSOR` and `ZASTAVA_TESTER` say.
 //!
 //! `zastava-e2e containers [--runtime NAME]... [--tier NAME] [--scratch DIRECTORY] [--full] [FILTER]`: the part with
 //! container runtimes, in the best tier. `zastava-e2e reap DIRECTORY` is what it starts to clear away after itself.

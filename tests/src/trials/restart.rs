@@ -8,14 +8,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use zastava_common::abi::Tier;
 
 use crate::{
     elf::Deed,
     expect::Expected,
     sensor::{Sensor, Wish},
-    stage::{Stage, Stop},
+    stage::{Stage, Stop, ensure_that},
 };
 
 /// The kernel frees programs some time after their last user is gone (RCU).
@@ -28,7 +28,7 @@ pub(super) fn killed(tier: Tier, directory: &Path) -> Result<(), Stop> {
     let sensor = Sensor::start(&wish, &directory.join("sensor"))?;
     let stage = Stage::new(tier, directory)?;
     let own = programs_of(sensor.pid())?;
-    ensure_that(own.is_empty() == (tier == Tier::Sideband), || format!("holds the programs {own:?}"))?;
+    ensure_that(own.is_empty() == (tier == Tier::Sideband), format!("holds the programs {own:?}"))?;
     sensor.kill()?;
     let deadline = Instant::now() + FREED;
     loop {
@@ -36,7 +36,7 @@ pub(super) fn killed(tier: Tier, directory: &Path) -> Result<(), Stop> {
         if left.is_empty() {
             break;
         }
-        ensure_that(Instant::now() < deadline, || format!("programs {left:?} are still loaded"))?;
+        ensure_that(Instant::now() < deadline, format!("programs {left:?} are still loaded"))?;
         thread::sleep(PAUSE);
     }
     let mut next = Sensor::start(&wish, &directory.join("sensor"))?;
@@ -46,11 +46,6 @@ pub(super) fn killed(tier: Tier, directory: &Path) -> Result<(), Stop> {
     let expected = [Expected::exec(tier, &program), Expected::exit(tier, &program.path).with_code(0)];
     stage.compare(&mut next, since, &expected)?;
     next.stop()?;
-    Ok(())
-}
-
-fn ensure_that(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    ensure!(holds, otherwise());
     Ok(())
 }
 

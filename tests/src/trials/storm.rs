@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, thread, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use zastava_common::{
     abi::Tier,
     event::v1::{Event, event::Kind},
@@ -13,7 +13,7 @@ use crate::{
     expect::{Expected, process},
     scenarios::unified_hierarchy,
     sensor::{Sensor, Wish, find},
-    stage::{Stage, Stop},
+    stage::{Stage, Stop, ensure_that},
 };
 
 const EXECS: u64 = 5000;
@@ -61,15 +61,10 @@ fn accounted_for(wish: &Wish, directory: &Path) -> Result<(), Stop> {
     let exec = Expected::exec(wish.tier, &program);
     for event in inbox.events().iter().filter(|event| exec.matches(event)) {
         let faults = exec.faults(event).join(", ");
-        ensure_true(faults.is_empty(), || format!("an exec was told wrongly: {faults}"))?;
+        ensure_that(faults.is_empty(), format!("an exec was told wrongly: {faults}"))?;
     }
     let sums = Sums::of(inbox.events(), &name, cgroup_id);
-    Ok(ensure_true(sums.add_up_to(oracle), || format!("{sums:?} of {oracle} execs and exits"))?)
-}
-
-fn ensure_true(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    ensure!(holds, otherwise());
-    Ok(())
+    ensure_that(sums.add_up_to(oracle), format!("{sums:?} of {oracle} execs and exits"))
 }
 
 /// What was told of the storm.

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use zastava_common::{
     abi::Tier,
     event::v1::{Event, event::Kind, file::Op},
@@ -13,7 +13,7 @@ use crate::{
     expect::file_of,
     scenarios::unified_hierarchy,
     sensor::{Sensor, Wish, find},
-    stage::{Stage, Stop},
+    stage::{Stage, Stop, ensure_that},
 };
 
 /// More than the map `KEPT` holds (zastava-ebpf/src/maps.rs).
@@ -57,7 +57,7 @@ pub(super) fn renames(tier: Tier, directory: &Path) -> Result<(), Stop> {
     let inbox = sensor.stop()?;
     let told = tally(inbox.events());
     // The first one there was not told; some of those that failed count as losses as well.
-    Ok(ensure_that(whole(&told), || format!("{told:?}"))?)
+    ensure_that(whole(&told), format!("{told:?}"))
 }
 
 /// What was told of the renames.
@@ -83,9 +83,4 @@ fn renamed(events: &[Event], to: &Path) -> usize {
         event.kind() == Kind::FileCreate && file.op() == Op::Rename && file.path == to.to_string_lossy()
     };
     events.iter().filter(is_it).count()
-}
-
-fn ensure_that(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    ensure!(holds, otherwise());
-    Ok(())
 }

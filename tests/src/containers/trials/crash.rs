@@ -1,13 +1,13 @@
 //! Runtime or sensor dies in the middle. Containers run on, and so must what is told of them.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use zastava_common::event::v1::event::{Kind as EventKind, Observed};
 
 use super::{PATIENCE, Setting, came, execs, executed, only, whole};
 use crate::{
     containers::{told::End, wish},
     elf::Deed,
-    stage::Stop,
+    stage::{Stop, ensure_that},
 };
 
 /// The line of the log when a runtime was found.
@@ -41,7 +41,7 @@ pub(super) fn of_runtime(setting: &Setting<'_>) -> Result<(), Stop> {
     let told = sensor.inbox.wait(PATIENCE, |events| {
         came(events, EventKind::ContainerStop, &next) && came(events, EventKind::ContainerStop, &ending)
     })?;
-    ensure_that(told, &format!("ends are not told after the runtime came back (before it did: {ended})"))?;
+    ensure_that(told, format!("ends are not told after the runtime came back (before it did: {ended})"))?;
     runtime.remove(&lasting)?;
     sensor.inbox.wait(PATIENCE, |events| came(events, EventKind::ContainerStop, &lasting))?;
     let inbox = sensor.stop()?;
@@ -50,7 +50,7 @@ pub(super) fn of_runtime(setting: &Setting<'_>) -> Result<(), Stop> {
     whole(events, &setting.told(&ending), &ending, End::Code(5))?;
     whole(events, &setting.told(&next), &next, End::Code(6))?;
     execs(events, &stays.there, &setting.told(&lasting))?;
-    Ok(ensure_that(execs(events, &after.there, &setting.told(&next))? == 1, "the exec after it came back")?)
+    ensure_that(execs(events, &after.there, &setting.told(&next))? == 1, "the exec after it came back")
 }
 
 pub(super) fn of_sensor(setting: &Setting<'_>) -> Result<(), Stop> {
@@ -88,10 +88,5 @@ pub(super) fn of_sensor(setting: &Setting<'_>) -> Result<(), Stop> {
             "the start is not told as one before the sensor's",
         )?;
     }
-    Ok(())
-}
-
-fn ensure_that(holds: bool, otherwise: &str) -> Result<()> {
-    ensure!(holds, "{otherwise}");
     Ok(())
 }

@@ -29,7 +29,7 @@ use crate::{
         docker::Docker,
     },
     sensor::{free_address, program},
-    stage::Stop,
+    stage::{Stop, ensure_that},
 };
 
 const DAEMON_SET: &str = include_str!("../../../../deploy/kubernetes/sensor/daemon-set.yaml");
@@ -230,15 +230,10 @@ fn sees(setting: &Setting<'_>, runtime: &Runtime, stand: &Stand, natively: &Valu
         .iter()
         .find(|event| event.kind() == EventKind::ProcessExec && file_of(event).path == own.there);
     let file = file_of(exec.context("no exec")?);
-    Ok(ensure_that(
+    ensure_that(
         format!("sha256:{}", file.sha256) == digest(&bytes),
-        &format!("the program was not read: {:?}", file.sha256_reason),
-    )?)
-}
-
-fn ensure_that(holds: bool, otherwise: &str) -> Result<()> {
-    ensure!(holds, "{otherwise}");
-    Ok(())
+        format!("the program was not read: {:?}", file.sha256_reason),
+    )
 }
 
 /// The container of the DaemonSet.

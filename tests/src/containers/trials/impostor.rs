@@ -1,10 +1,15 @@
 //! A container that takes the name of another wherever it can: its process, its arguments, a cgroup of its own.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use zastava_common::event::v1::{Event, event::Kind as EventKind};
 
 use super::{PATIENCE, Setting, came, execs, executed};
-use crate::{elf::Deed, expect::file_of, scenarios::unified_hierarchy, stage::Stop};
+use crate::{
+    elf::Deed,
+    expect::file_of,
+    scenarios::unified_hierarchy,
+    stage::{Stop, ensure_that},
+};
 
 pub(super) fn impostor(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
@@ -46,10 +51,5 @@ pub(super) fn impostor(setting: &Setting<'_>) -> Result<(), Stop> {
     execs(events, &honest.there, &setting.told(&victim))?;
     let claim = |event: &&Event| file_of(event).path == hidden;
     let claim = events.iter().find(claim).and_then(|event| event.workload.clone()).unwrap_or_default();
-    Ok(ensure_that(claim.nested_claim == victim.id, "the nested claim is not told as one")?)
-}
-
-fn ensure_that(holds: bool, otherwise: &str) -> Result<()> {
-    ensure!(holds, "{otherwise}");
-    Ok(())
+    ensure_that(claim.nested_claim == victim.id, "the nested claim is not told as one")
 }
