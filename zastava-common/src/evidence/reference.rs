@@ -139,16 +139,11 @@ impl FromStr for ImageReference {
     }
 }
 
-/// Separates what is a host by its look: it has a dot, a colon or an upper-case letter, or is `localhost`.
+/// Separates what is a host by its look: it has a dot or a colon, or is `localhost`. What an upper-case letter alone
+/// makes a host of in `reference` is refused: in lower case it would name a repository of Docker Hub.
 fn split_host(text: &str) -> (Option<&str>, &str) {
     match text.split_once('/') {
-        Some((first, rest))
-            if first.contains(['.', ':'])
-                || first == "localhost"
-                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
-        {
-            (Some(first), rest)
-        }
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
         _ => (None, text),
     }
 }

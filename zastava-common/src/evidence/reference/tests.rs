@@ -22,7 +22,6 @@ fn shorthands_are_read_as_runtimes_read_them() {
         ("localhost:5000/app", "localhost:5000/app".to_owned()),
         ("acme.test/app", "acme.test/app".to_owned()),
         ("ACME.test:443/a/b__c/d--e:V1", "acme.test:443/a/b__c/d--e:V1".to_owned()),
-        ("Acme/app", "acme/app".to_owned()),
         ("127.0.0.1:5000/a", "127.0.0.1:5000/a".to_owned()),
         ("[::1]:5000/a", "[::1]:5000/a".to_owned()),
         ("xn--bcher-kva.test/a", "xn--bcher-kva.test/a".to_owned()),
@@ -106,6 +105,13 @@ fn what_runtimes_refuse_is_refused() {
     let long = "a".repeat(256);
     assert_eq!(long.parse::<ImageReference>(), Err(NoReference::TooLong));
     assert_eq!(format!("a:{}", "t".repeat(129)).parse::<ImageReference>(), Err(NoReference::Tag));
+}
+
+#[test]
+fn what_would_name_another_image_in_lower_case_is_refused() {
+    for text in ["M/cp/c", "Acme/app", "LOCALHOST/app"] {
+        assert_eq!(text.parse::<ImageReference>(), Err(NoReference::Repository), "{text}");
+    }
 }
 
 #[test]
