@@ -12,7 +12,7 @@ use crate::{
     vm::{self, console::Verdict, kernels::Series},
 };
 
-/// Measures; tests/src/bin/bench.
+/// Measures the sensor; tests/src/bin/bench.
 const PROGRAM: &str = "zastava-bench";
 /// What the program prints before each line of a table.
 const PREFIX: &str = "bench: ";
@@ -20,11 +20,6 @@ const PREFIX: &str = "bench: ";
 const REFERENCE: &str = "/usr/sbin/execsnoop";
 
 const DOCUMENT: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- Written by `cargo xtask bench`. -->\n";
-const END: &str = "<!-- End of what `cargo xtask bench` wrote. -->\n";
-
-const BEGIN_WEBHOOK: &str = "<!-- Written by `cargo xtask bench webhook`. -->\n";
-const END_WEBHOOK: &str = "<!-- End of what `cargo xtask bench webhook` wrote. -->\n";
 
 /// Seconds. Instructions are counted at a fraction of the machine's speed.
 const TIMEOUT: u64 = 3600;
@@ -33,7 +28,7 @@ const MEMORY: u32 = 1024;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this part
+    /// Only this part; without one, all of them one after the other
     #[arg(value_enum)]
     part: Option<Part>,
     /// Less of everything, for a first look; the document stays as it is
@@ -51,47 +46,53 @@ enum Part {
     Churn,
     /// Time, with containers of a runtime on this machine
     Containers,
-    /// What an answer of the admission webhook costs; not part of a run without a part
+    /// Time and memory of the admission webhook's answers
     Webhook,
+}
+
+impl Part {
+    /// Sets up what it takes, and measures.
+    fn measure(self, quick: bool) -> Result<String> {
+        match self {
+            Self::Machine => machine(quick),
+            Self::Host => here("Time", "host", quick),
+            Self::Churn => here("Memory", "churn", quick),
+            Self::Containers => {
+                setup::containers()?;
+                here("Containers", "containers", quick)
+            }
+            Self::Webhook => webhook(quick),
+        }
+    }
+
+    /// Between which lines of the document its tables stand.
+    fn marks(self) -> [String; 2] {
+        let name = self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        ["Written by", "End of what is written by"]
+            .map(|what| format!("<!-- {what} `cargo xtask bench {name}`. -->\n"))
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let Options { part, quick } = options;
-    if *part == Some(Part::Webhook) {
-        let text = webhook(*quick)?;
+    let parts = part.as_ref().map_or(Part::value_variants(), std::slice::from_ref);
+    for part in parts {
+        let text = part.measure(*quick)?;
         println!("\n{text}");
-        return if *quick { Ok(()) } else { write(&text, BEGIN_WEBHOOK, END_WEBHOOK) };
+        if !quick {
+            write(*part, &text)?;
+        }
     }
-    setup::bench()?;
-    let mut sections = Vec::new();
-    let wanted = |this: Part| part.is_none_or(|only| only == this);
-    if wanted(Part::Machine) {
-        sections.push(machine(*quick)?);
-    }
-    if wanted(Part::Host) {
-        sections.push(here("Time", "host", *quick)?);
-    }
-    if wanted(Part::Churn) {
-        sections.push(here("Memory", "churn", *quick)?);
-    }
-    if wanted(Part::Containers) {
-        setup::containers()?;
-        sections.push(here("Containers", "containers", *quick)?);
-    }
-    let text = sections.join("\n");
-    println!("\n{text}");
-    if part.is_some() || *quick {
-        return Ok(());
-    }
-    write(&text, BEGIN, END)
+    Ok(())
 }
 
-/// Puts `text` into the document, between its marks.
-fn write(text: &str, begin: &str, end: &str) -> Result<()> {
+/// Puts a part's tables into the document, between its marks.
+fn write(part: Part, text: &str) -> Result<()> {
     let path = places::root().join(DOCUMENT);
     let document = fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
-    let document =
-        replace(&document, text, begin, end).with_context(|| format!("{DOCUMENT} has lost its marks"))?;
+    let [begin, end] = part.marks();
+    let document = replace(&document, text, &begin, &end)
+        .with_context(|| format!("{DOCUMENT} has lost its line {}", begin.trim()))?;
     fs::write(&path, document).with_context(|| format!("cannot write {DOCUMENT}"))?;
     println!("{DOCUMENT} is up to date");
     Ok(())
@@ -113,6 +114,7 @@ fn webhook(quick: bool) -> Result<String> {
 }
 
 fn machine(quick: bool) -> Result<String> {
+    setup::bench()?;
     let how = vm::How {
         icount: true,
         release: true,
@@ -139,6 +141,7 @@ fn machine(quick: bool) -> Result<String> {
 
 /// On this machine.
 fn here(title: &str, place: &str, quick: bool) -> Result<String> {
+    setup::bench()?;
     let program = vm::built(true)?.join(PROGRAM);
     let prefix = packages::as_root().with_context(|| format!("run {} as root", program.display()))?;
     let mut words = prefix.into_iter().map(OsString::from).chain([program.into_os_string()]);
@@ -193,7 +196,9 @@ fn today() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, collect, replace};
+    use clap::ValueEnum as _;
+
+    use super::{DOCUMENT, Part, collect, places, replace};
 
     #[test]
     fn tables_are_found_among_other_lines() {
@@ -205,12 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_the_marks_stays() {
-        let document = format!("# Title\n{BEGIN}old\n{END}end\n");
-        assert_eq!(
-            replace(&document, "new\n", BEGIN, END),
-            Some(format!("# Title\n{BEGIN}\nnew\n\n{END}end\n"))
-        );
-        assert_eq!(replace("# Title\n", "new", BEGIN, END), None);
+    fn every_part_has_its_place_in_the_document() {
+        let document = std::fs::read_to_string(places::root().join(DOCUMENT)).unwrap();
+        for part in Part::value_variants() {
+            let [begin, end] = part.marks();
+            let written = replace(&document, "new\n", &begin, &end).unwrap();
+            assert!(written.contains(&format!("{begin}\nnew\n\n{end}")), "{part:?}");
+        }
+        assert_eq!(replace("# Title\n", "new", "begin\n", "end\n"), None);
     }
 }
