@@ -21,7 +21,7 @@ use zastava_common::{
     },
     metric::HASH_BYTES,
 };
-use zastava_tests::{http, sensor::free_address};
+use zastava_tests::http;
 
 use crate::{
     deed,
@@ -66,17 +66,15 @@ pub(crate) fn measure(directory: &Path, quick: bool) -> Result<Table> {
         right.len().to_string(),
     ]);
 
-    let metrics = free_address()?;
-    let address = format!("metricsAddress: \"{metrics}\"");
     // What is measured is not the limit.
     let tool = Tool::Sensor(Tier::Tracepoint);
-    let running = tool.start(directory, &["hashBytesPerSecond: 17179869184", &address])?;
+    let running = tool.start(directory, &["hashBytesPerSecond: 17179869184"])?;
     for name in ["cold", "known"] {
         running.drained()?;
         if name == "cold" {
             drop_caches()?;
         }
-        let (before, hashed, seen) = (running.cost()?, hashed_bytes(metrics)?, running.output_len()?);
+        let (before, hashed, seen) = (running.cost()?, hashed_bytes(running.metrics)?, running.output_len()?);
         let begun = Instant::now();
         for path in &paths {
             deed::tester(&["map", &path.to_string_lossy()])?;
@@ -89,7 +87,7 @@ pub(crate) fn measure(directory: &Path, quick: bool) -> Result<Table> {
             format!("{tool}, {name}"),
             millions(passed.as_nanos() as u64),
             millions(after.own_since(&before)?),
-            mebibytes(hashed_bytes(metrics)? - hashed),
+            mebibytes(hashed_bytes(running.metrics)? - hashed),
             told.len().to_string(),
             told.iter().filter(|(path, digest)| right.get(*path) == Some(*digest)).count().to_string(),
         ]);

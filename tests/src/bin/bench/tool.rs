@@ -3,6 +3,7 @@
 use std::{
     fmt,
     fs::{self, File},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError},
@@ -65,12 +66,15 @@ pub(crate) struct Running {
     log: Receiver<String>,
     /// `None`: it does not say when it is ready.
     pub(crate) start: Option<Start>,
+    /// Where the sensor's metrics are.
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Tool {
     /// Starts it and waits until it sees what happens. Its files stand in `directory`; `settings` are lines below
     /// `zastava.sensor` of the configuration.
     pub(crate) fn start(self, directory: &Path, settings: &[&str]) -> Result<Running> {
+        let metrics = sensor::free_address()?;
         let output = directory.join("output");
         // The sensor appends.
         drop(fs::remove_file(&output));
@@ -89,13 +93,10 @@ impl Tool {
             Self::Sensor(tier) => {
                 let mut command = Command::new(sensor::program()?);
                 let config = directory.join("config.yaml");
-                let address = "metricsAddress: \"127.0.0.1:0\"";
-                let is_told = settings.iter().any(|line| line.starts_with("metricsAddress"));
-                let settings: Vec<_> =
-                    settings.iter().copied().chain((!is_told).then_some(address)).collect();
                 let settings = settings.join("\n    ");
                 let tier = tier.name();
-                fs::write(&config, format!("zastava:\n  sensor:\n    tier: {tier}\n    {settings}\n"))?;
+                let text = format!("tier: {tier}\n    metricsAddress: \"{metrics}\"\n    {settings}");
+                fs::write(&config, format!("zastava:\n  sensor:\n    {text}\n"))?;
                 command.args(["run", "--output", "json", "--socket"]);
                 command.arg(directory.join("socket")).arg("--config").arg(config);
                 command.arg("--output-file").arg(&output).stdout(Stdio::null()).stdin(Stdio::null());
@@ -106,7 +107,7 @@ impl Tool {
         let begun = Instant::now();
         let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let log = sensor::follow(child.stderr.take().context("no log")?);
-        let mut running = Running { tool: self, child, output, log, start: None };
+        let mut running = Running { tool: self, child, output, log, start: None, metrics };
         match self {
             Self::Execsnoop => {
                 thread::sleep(EXECSNOOP_START);
