@@ -62,8 +62,7 @@ impl Budget {
         container: Option<u64>,
         now_ns: u64,
     ) -> Result<(), &'static str> {
-        self.fill(now_ns);
-        if self.left <= 0 {
+        if !self.has_some(now_ns) {
             return Err(reason::OVER_BUDGET);
         }
         if let Some(container) = container {
@@ -75,6 +74,12 @@ impl Budget {
         }
         self.left = self.left.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// Whether a host's file would be read.
+    pub(super) fn has_some(&mut self, now_ns: u64) -> bool {
+        self.fill(now_ns);
+        self.left > 0
     }
 
     fn fill(&mut self, now_ns: u64) {
@@ -105,7 +110,9 @@ mod tests {
     fn a_long_file_leaves_a_debt_that_time_pays() {
         let mut budget = budget(100, 0);
         assert_eq!(budget.take(250, None, SECOND_NS), Ok(()));
+        assert!(!budget.has_some(2 * SECOND_NS));
         assert_eq!(budget.take(1, None, 2 * SECOND_NS), Err(reason::OVER_BUDGET));
+        assert!(budget.has_some(3 * SECOND_NS));
         assert_eq!(budget.take(1, None, 3 * SECOND_NS), Ok(()));
     }
 

@@ -118,6 +118,11 @@ impl FileStage {
         }
     }
 
+    /// Whether there is something left of this second's bytes: a file that can wait is better asked for then.
+    pub fn may_read(&mut self) -> bool {
+        self.budget.has_some((self.clock)())
+    }
+
     /// Names a file as well as can be proved.
     pub fn identify(&mut self, request: &FileRequest<'_>) -> Artifact {
         let facts = match request.identity {

@@ -29,6 +29,8 @@ use crate::{
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// Start-up only: how long to wait for what the runtimes have, so that what runs already is told with its names.
 const FIRST_LIST: Duration = Duration::from_secs(3);
+/// Start-up only: how long the files of what runs already may wait for a share of the bytes that may be hashed.
+const FIRST_READ: Duration = Duration::from_secs(10);
 /// News heard before the kernel's next batch is looked at.
 const NEWS: usize = 256;
 
@@ -140,17 +142,29 @@ impl Stages {
         }
         self.observer.containers.searched(boot_ns());
         // Reading what runs takes its time; what happens meanwhile does not wait for it.
+        let patience = Instant::now() + FIRST_READ;
         for Existing { exec, mappings } in existing {
-            let now_ns = boot_ns();
-            if self.observer.observe(exec, now_ns) {
+            self.leave_to_read(patience).await?;
+            if self.observer.observe(exec, boot_ns()) {
                 for mapping in mappings {
-                    self.observer.observe(mapping, now_ns);
+                    self.leave_to_read(patience).await?;
+                    self.observer.observe(mapping, boot_ns());
                 }
             }
             self.live().await?;
         }
         self.observer.containers.enumerated(boot_ns());
         self.hand_on().await
+    }
+
+    /// Waits until files may be hashed again, or for as long as `patience` goes: nothing else will ask for what runs
+    /// already.
+    async fn leave_to_read(&mut self, patience: Instant) -> Result<(), Over> {
+        while !self.observer.file.may_read() && Instant::now() < patience {
+            self.live().await?;
+            time::sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
     }
 
     /// Walks the batches that wait, and hears the news that do.
