@@ -29,7 +29,7 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 /// The line of the log that says that everything is attached and known.
 const READY: &str = " ready";
 
-const HASH_BYTES_PER_SECOND: u64 = 64 << 30;
+pub const HASH_BYTES_PER_SECOND: u64 = 64 << 30;
 
 /// What a test wants of the sensor.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ use crate::{
         cri::{ContainerWish, PodWish, Security},
         docker::Docker,
     },
-    sensor::{free_address, program},
+    sensor::{HASH_BYTES_PER_SECOND, free_address, program},
     stage::{Stop, ensure_that},
 };
 
@@ -61,9 +61,11 @@ impl Stand {
         }
         let metrics = free_address()?;
         ensure!(settings.contains(address), "the configuration has no {address}");
-        let settings = settings.replace(address, &metrics.to_string());
-        // The tests look at tenant and labels as everywhere else.
-        fs::write(config.join("zastava.yaml"), settings.replace("tenant: \"default\"", "tenant: e2e"))?;
+        // The tests look at tenant and labels as everywhere else, and what else runs on the machine uses up nothing.
+        let settings = settings.replace(address, &metrics.to_string()).replace("\"default\"", "e2e");
+        let settings = settings
+            .replace("  sensor:\n", &format!("  sensor:\n    hashBytesPerSecond: {HASH_BYTES_PER_SECOND}\n"));
+        fs::write(config.join("zastava.yaml"), settings)?;
         Ok(Self { run, state, metrics })
     }
 
