@@ -17,8 +17,11 @@ use crate::kernel::record::{Exec, Exit, Origin, ProcessKey};
 use crate::observation::{AncestorName, Process};
 use lineage::below;
 
-/// Images that ended: by exit, or by another exec of the same process.
-const PAST: usize = 4096;
+/// For so many live processes, one image that ended is kept: by exit, or by another exec of the same process. Records
+/// come in the order of their times, so one that asks for it is not far behind.
+const LIVE_FOR_ONE_PAST: usize = 16;
+/// Of a small table too.
+const LEAST_PAST: usize = 256;
 
 /// Processes asked of procfs in each second.
 const READS_PER_SECOND: u32 = 2_000;
@@ -115,7 +118,7 @@ impl ProcessTable {
             unified,
             capacity,
             live: LruCache::new(capacity),
-            past: LruCache::new(PAST),
+            past: LruCache::new((capacity / LIVE_FOR_ONE_PAST).max(LEAST_PAST)),
             reads: Allowance::per_second(READS_PER_SECOND),
             counts: Counts::default(),
         }

@@ -356,7 +356,7 @@ fn two_hundred_thousand_lives_leave_the_table_within_its_capacity() {
         if life % 7 != 0 {
             assert!(table.exit(&mut origin(tgid, start, start + 3), &exit(1, "true")).found.is_some());
         }
-        assert!(table.len() <= 1000 && table.past.len() <= PAST);
+        assert!(table.len() <= 1000 && table.past.len() <= LEAST_PAST);
     }
     assert!(table.counts().evicted > 0);
 }
