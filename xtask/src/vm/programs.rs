@@ -40,7 +40,6 @@ pub(super) fn build(release: bool) -> Result<Vec<Program>> {
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "none")
         .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
         .stderr(Stdio::inherit());
     if release {
         cargo.arg("--release");
