@@ -5,6 +5,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use zerocopy::IntoBytes as _;
+
 /// Largest BTF that is read, in bytes; vmlinux has about 6 MiB.
 const MAX_BTF: u64 = 64 << 20;
 const MAGIC: u16 = 0xeb9f;
@@ -105,11 +107,11 @@ impl Btf {
         let mut at = types_at;
         while at < types_end {
             let info = u32_at(&data, at + 4)?;
-            if matches!((info >> 24) & 0x1f, KIND_STRUCT | KIND_UNION) && info & 0xffff > 0 {
+            if matches!(kind(info), KIND_STRUCT | KIND_UNION) && info & 0xffff > 0 {
                 structs.push(u32::try_from(types.len()).ok()?);
             }
             types.push(u32::try_from(at - types_at).ok()?);
-            at = at.checked_add(HEADER + extra((info >> 24) & 0x1f, (info & 0xffff) as usize)?)?;
+            at = at.checked_add(HEADER + extra(kind(info), (info & 0xffff) as usize)?)?;
         }
         let (first_id, first_string) = match &base {
             Some(base) => {
@@ -130,25 +132,26 @@ impl Btf {
         if self.base.is_some() {
             return None;
         }
-        let strings = self.data.get(self.strings_at..self.strings_at + self.strings_len)?;
         let types_len = u32::try_from(self.types.len() * HEADER).ok()?;
+        let mut types = vec![[0, KIND_FWD << 24, 0]; self.types.len()];
+        // The first string is empty.
+        let mut strings = vec![0];
+        for (index, Type { name, kind, vlen, target, .. }) in self.of_kinds(&[KIND_FUNC, KIND_TYPEDEF]) {
+            let its_own = self.from(name)?;
+            if let Some(wanted) = named.iter().find(|wanted| begins(its_own, wanted)) {
+                // A function's length is its linkage.
+                let info = kind << 24 | u32::try_from(vlen).ok()?;
+                *types.get_mut(index)? = [u32::try_from(strings.len()).ok()?, info, target];
+                strings.extend_from_slice(wanted.as_bytes());
+                strings.push(0);
+            }
+        }
+        let strings_len = u32::try_from(strings.len()).ok()?;
         let mut out = Vec::with_capacity(OUR_HEADER + types_len as usize + strings.len());
         out.extend_from_slice(self.data.get(..4)?);
-        let places = [OUR_HEADER as u32, 0, types_len, types_len, u32::try_from(strings.len()).ok()?];
-        out.extend(places.into_iter().flat_map(u32::to_ne_bytes));
-        for index in 0..self.types.len() {
-            let Type { name, kind, vlen, target, .. } = self.type_here(index)?;
-            let is_named = matches!(kind, KIND_FUNC | KIND_TYPEDEF)
-                && named.iter().any(|wanted| self.is_string(name, wanted));
-            let words = if is_named {
-                // A function's length is its linkage.
-                [name, kind << 24 | u32::try_from(vlen).ok()?, target]
-            } else {
-                [0, KIND_FWD << 24, 0]
-            };
-            out.extend(words.into_iter().flat_map(u32::to_ne_bytes));
-        }
-        out.extend_from_slice(strings);
+        out.extend_from_slice([OUR_HEADER as u32, 0, types_len, types_len, strings_len].as_bytes());
+        out.extend_from_slice(types.as_bytes());
+        out.append(&mut strings);
         Some(out)
     }
 
@@ -176,9 +179,7 @@ impl Btf {
     /// Whether there is such a function. Not every function of a kernel is in its type information, but each that a
     /// program can be attached to by its types is.
     pub fn has_function(&self, name: &str) -> bool {
-        (0..self.types.len())
-            .filter_map(|index| self.type_here(index))
-            .any(|found| found.kind == KIND_FUNC && self.is_string(found.name, name))
+        self.of_kinds(&[KIND_FUNC]).any(|(_, found)| self.is_string(found.name, name))
     }
 
     fn find_struct(&self, name: &str) -> Option<Type> {
@@ -238,12 +239,21 @@ impl Btf {
         }
     }
 
+    /// The types of these kinds that stand here, with their places: most are of others.
+    fn of_kinds<'a>(&'a self, kinds: &'a [u32]) -> impl Iterator<Item = (usize, Type)> + 'a {
+        self.types.iter().enumerate().filter_map(|(index, at)| {
+            let info = u32_at(&self.data, self.types_at + *at as usize + 4)?;
+            let found = kinds.contains(&kind(info)).then(|| self.type_here(index))?;
+            Some((index, found?))
+        })
+    }
+
     fn type_here(&self, index: usize) -> Option<Type> {
         let at = self.types_at + *self.types.get(index)? as usize;
         let info = u32_at(&self.data, at + 4)?;
         Some(Type {
             name: u32_at(&self.data, at)?,
-            kind: (info >> 24) & 0x1f,
+            kind: kind(info),
             vlen: (info & 0xffff) as usize,
             kind_flag: info >> 31 == 1,
             target: u32_at(&self.data, at + 8)?,
@@ -261,9 +271,7 @@ impl Btf {
 
     /// Whether that string stands at the place.
     fn is_string(&self, offset: u32, wanted: &str) -> bool {
-        self.from(offset)
-            .and_then(|rest| rest.strip_prefix(wanted.as_bytes()))
-            .is_some_and(|rest| rest.first() == Some(&0))
+        self.from(offset).is_some_and(|strings| begins(strings, wanted))
     }
 
     fn string(&self, offset: u32) -> Option<&[u8]> {
@@ -277,6 +285,16 @@ impl Btf {
             None => self.base.as_ref()?.from(offset),
         }
     }
+}
+
+/// Whether the first of these strings is that one.
+fn begins(strings: &[u8], wanted: &str) -> bool {
+    strings.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+}
+
+/// What kind of type it is that has this word (`btf_type.info`).
+fn kind(info: u32) -> u32 {
+    (info >> 24) & 0x1f
 }
 
 /// Bytes that follow a type's header.
