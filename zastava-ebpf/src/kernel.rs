@@ -132,8 +132,8 @@ impl<const LEN: usize> Block<LEN> {
     /// The field at `offset` of the block.
     #[inline(always)]
     pub fn get<T: Copy>(this: *const Self, offset: u32) -> T {
-        // SAFETY: inside the block by `Layout::fits`, which the verifier proves again.
-        unsafe { this.cast::<u8>().add(offset as usize).cast::<T>().read_unaligned() }
+        // SAFETY: inside the block by `Layout::fits`, which the verifier proves again, and aligned by it.
+        unsafe { this.cast::<u8>().add(offset as usize).cast::<T>().read() }
     }
 }
 

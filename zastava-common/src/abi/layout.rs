@@ -135,9 +135,8 @@ pub const INODE_BLOCK: u32 = 144;
 impl Layout {
     /// The programs read neighbouring fields in one go: whether they are neighbours here, else what is not.
     pub fn fits(&self) -> Result<(), &'static str> {
-        let within = |from: u32, field: u32, len: u32, block: u32| {
-            field.checked_sub(from).is_some_and(|at| at <= block && at + len <= block)
-        };
+        // And aligned: else each would be read byte by byte.
+        let within = |field: u32, len: u32| field <= INODE_BLOCK - len && field.is_multiple_of(len);
         let inode = [
             (self.inode_i_mode, 2),
             (self.inode_i_sb, 8),
@@ -149,7 +148,8 @@ impl Layout {
             (self.inode_ctime_sec, 8),
             (self.inode_ctime_nsec, 4),
         ];
-        if !inode.into_iter().all(|(field, len)| within(0, field, len, INODE_BLOCK)) {
+        let is_whole = self.inode_i_generation.is_multiple_of(4);
+        if !(is_whole && inode.into_iter().all(|(field, len)| within(field, len))) {
             return Err("struct inode");
         }
         if (self.path_mnt, self.path_dentry) != (0, 8) {

@@ -96,6 +96,20 @@ mod tests {
     }
 
     #[test]
+    fn fields_outside_of_what_is_copied_or_not_aligned_are_refused() {
+        let sys = Path::new("/sys");
+        let layout = resolve(&types(sys).unwrap(), sys).unwrap();
+        assert_eq!(layout.fits(), Ok(()));
+        for wrong in [
+            Layout { inode_i_size: layout.inode_i_size + 4, ..layout },
+            Layout { inode_i_generation: layout.inode_i_generation + 2, ..layout },
+            Layout { inode_ctime_sec: 1 << 10, ..layout },
+        ] {
+            assert_eq!(wrong.fits(), Err("struct inode"));
+        }
+    }
+
+    #[test]
     fn a_kernel_without_a_required_struct_is_refused_by_name() {
         let mut bytes = vec![0x9f, 0xeb, 1, 0];
         for word in [24u32, 0, 0, 0, 1] {
