@@ -9,7 +9,7 @@ use zastava_common::abi::{COMM_LEN, FileIdentity};
 
 use crate::{
     kernel::{Mount, Path, Seen, Version, View, is_overlay, nanoseconds},
-    maps::offset,
+    maps::{Recent, offset},
 };
 
 /// Reads a field.
@@ -63,6 +63,29 @@ pub fn version(inode: u64) -> Option<Version> {
             field(inode, offset!(inode_ctime_nsec)),
         ),
     })
+}
+
+/// The version that an inode is, for [`is_still`]. Whether it is an overlay's is not looked at.
+#[inline(always)]
+pub fn recent(inode: u64, ino: u64, cgroup_id: u64) -> Recent {
+    Recent {
+        inode,
+        ino,
+        generation: field(inode, offset!(inode_i_generation)),
+        ctime_nsec: field(inode, offset!(inode_ctime_nsec)),
+        ctime_sec: field(inode, offset!(inode_ctime_sec)),
+        cgroup_id,
+    }
+}
+
+/// Whether an inode with that number is what `recent` was made of; at its address may be another one by now. Field by
+/// field, so that nothing need be kept.
+#[inline(always)]
+pub fn is_still(inode: u64, recent: &Recent) -> bool {
+    recent.inode == inode
+        && recent.ctime_nsec == field::<u32>(inode, offset!(inode_ctime_nsec))
+        && recent.ctime_sec == field::<i64>(inode, offset!(inode_ctime_sec))
+        && recent.generation == field::<u32>(inode, offset!(inode_i_generation))
 }
 
 /// Writes which file an inode is: of an overlay's, the real one below.

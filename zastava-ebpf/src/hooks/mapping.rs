@@ -9,8 +9,8 @@ use zastava_common::abi::{Lane, MappingBody, RecordKind, file_flag};
 
 use super::done;
 use crate::{
-    kernel::{Fail, File, Seen, Task, Try, Version, value},
-    maps::{SEEN, SeenKey, offset},
+    kernel::{Fail, File, Seen, Task, Try, value},
+    maps::{RECENT, Recent, SEEN, SeenKey, offset},
     record::{PathRecord, Ring, write_header},
     typed::{self, field},
 };
@@ -24,9 +24,8 @@ const VM_EXEC: u64 = 4;
 #[fentry(function = "security_mmap_file")]
 pub fn mapping_fentry(ctx: FEntryContext) -> i32 {
     let (file, prot) = (ctx.arg(0), ctx.arg(1));
-    if is_executable(file, prot) {
-        let version = typed::version(field(file, offset!(file_f_inode)));
-        done(try_mapping(File(file), version, prot, Lane::Mapping));
+    if is_executable(file, prot) && !was_just_told(file) {
+        done(try_mapping(File(file), prot, Lane::Mapping));
     }
     0
 }
@@ -35,7 +34,7 @@ pub fn mapping_fentry(ctx: FEntryContext) -> i32 {
 pub fn mapping_kprobe(ctx: ProbeContext) -> u32 {
     if let (Some(file), Some(prot)) = (ctx.arg(0), ctx.arg(1)) {
         if is_executable(file, prot) {
-            done(try_mapping(File(file), None, prot, Lane::Mapping));
+            done(try_mapping(File(file), prot, Lane::Mapping));
         }
     }
     0
@@ -71,19 +70,32 @@ fn try_protect(vma: u64, prot: u64) -> Try<()> {
     if file == 0 || value::<u64>(vma, offset!(vma_vm_flags)) & VM_EXEC != 0 {
         return Ok(());
     }
-    try_mapping(File(file), None, prot, Lane::Protect)
+    try_mapping(File(file), prot, Lane::Protect)
 }
 
-/// With the file's version, where that is to be had for less than a look at all that is known of it.
+/// For a file whose type the verifier knows: whether its mapping was told, at the price of a few reads where this CPU
+/// was asked a moment ago. Most mappings are of that kind.
 #[inline(always)]
-fn try_mapping(file: File, version: Option<Version>, prot: u64, lane: Lane) -> Try<()> {
-    let by_protect = u32::from(lane as u8 == Lane::Protect as u8);
-    // SAFETY: a helper without arguments.
-    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
-    let key = |file| SeenKey { cgroup_id, file, by_protect: u64::from(by_protect) };
-    if version.is_some_and(|version| was_told(&key(version))) {
-        return Ok(());
+fn was_just_told(file: u64) -> bool {
+    let inode = field(file, offset!(file_f_inode));
+    let (ino, cgroup_id) = (field(inode, offset!(inode_i_ino)), cgroup_id());
+    let Some(slot) = RECENT.get_ptr_mut(Recent::place(ino, cgroup_id)) else { return false };
+    // SAFETY: the slot is this CPU's own, and no other run of this program interrupts this one.
+    let slot = unsafe { &mut *slot };
+    if slot.ino == ino && slot.cgroup_id == cgroup_id && typed::is_still(inode, slot) {
+        return true;
     }
+    let Some(file) = typed::version(inode) else { return false };
+    let told = was_told(&SeenKey { cgroup_id, file, by_protect: 0 });
+    if told {
+        *slot = typed::recent(inode, ino, cgroup_id);
+    }
+    told
+}
+
+#[inline(always)]
+fn try_mapping(file: File, prot: u64, lane: Lane) -> Try<()> {
+    let by_protect = u32::from(lane as u8 == Lane::Protect as u8);
     let task = Task::current();
     let mm = task.mm();
     // The program itself is announced by its exec.
@@ -92,8 +104,8 @@ fn try_mapping(file: File, version: Option<Version>, prot: u64, lane: Lane) -> T
     }
     let mut record = PathRecord::new::<MappingBody>(lane)?;
     let seen = Seen::real(record.view, file.inode()).ok_or(Fail::Inode)?;
-    let key = key(seen.version());
-    if version.is_none() && was_told(&key) {
+    let key = SeenKey { cgroup_id: cgroup_id(), file: seen.version(), by_protect: u64::from(by_protect) };
+    if was_told(&key) {
         return Ok(());
     }
     let _ = SEEN.insert(&key, &0, 0);
@@ -122,6 +134,12 @@ fn try_mapping(file: File, version: Option<Version>, prot: u64, lane: Lane) -> T
         let _ = SEEN.remove(&key);
     }
     Ok(())
+}
+
+#[inline(always)]
+fn cgroup_id() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_current_cgroup_id() }
 }
 
 #[inline(always)]
