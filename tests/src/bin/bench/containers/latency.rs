@@ -1,7 +1,7 @@
 //! From the exec of an entrypoint to what a consumer hears of it, beside what containerd itself says.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::mpsc::RecvTimeoutError,
     time::{Duration, Instant, SystemTime},
 };
@@ -43,8 +43,11 @@ pub(super) fn measure(place: &Place<'_>, quick: bool) -> Result<Table> {
         if came.event.kind() == Kind::ContainerStart {
             starts.entry(id).or_insert(came.at);
         } else if !id.is_empty() {
-            named += usize::from(ids.contains(&id) && has_names(&came.event));
-            execs.entry(id).or_insert((when(&came.event)?, came.at));
+            // Of the first alone: a program may execute another.
+            if let Entry::Vacant(first) = execs.entry(id) {
+                named += usize::from(ids.contains(first.key()) && has_names(&came.event));
+                first.insert((when(&came.event)?, came.at));
+            }
         }
     }
     let bare: HashMap<String, SystemTime> =
