@@ -70,6 +70,8 @@ pub(super) struct Session<'a, C> {
     listed: VecDeque<Key>,
     /// Of the list, being described.
     listing: HashSet<Arc<str>>,
+    /// Of the list, to be described once more: at first the runtime was silent.
+    again: HashSet<Arc<str>>,
     /// The first list was told whole.
     complete: bool,
 }
@@ -112,6 +114,7 @@ impl<'a, C: Client> Session<'a, C> {
             waiting: 0,
             listed: VecDeque::new(),
             listing: HashSet::new(),
+            again: HashSet::new(),
             complete: false,
         }
     }
@@ -275,10 +278,17 @@ impl<'a, C: Client> Session<'a, C> {
         match told {
             Ok(told) => self.learned(&id, work, *told).await?,
             Err(failure @ Failure::Lost(_)) => return Err(End::Failed(failure)),
+            // Nobody else will ask, and what it is busy with may be the others of the list.
+            Err(Failure::Silent) if listed && self.again.insert(Arc::clone(&id)) => {
+                self.listed.push_back(key)
+            }
             Err(failure) => self.refused(&id, work, &failure).await?,
         }
         if listed {
             self.listing.remove(&id);
+            if self.listed.is_empty() && self.listing.is_empty() {
+                self.again.clear();
+            }
         }
         // Whoever waited behind goes on, until one of them needs a description again.
         let mut behind = self.lanes.remove(&id).unwrap_or_default();

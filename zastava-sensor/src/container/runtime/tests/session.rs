@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -31,6 +31,8 @@ struct Script {
     engine: Arc<Engine>,
     there: Mutex<Vec<Key>>,
     answers: Mutex<HashMap<String, Failure>>,
+    /// The first question about these has no answer.
+    silent: Mutex<HashSet<String>>,
     /// Those asked about wait until they are let go.
     hanging: Mutex<HashMap<String, Arc<Notify>>>,
     changes: Mutex<Option<mpsc::Receiver<Change>>>,
@@ -65,6 +67,9 @@ impl Client for Scripted {
         if let Some(hanging) = hanging {
             hanging.notified().await;
         }
+        if lock(&self.0.silent).remove(&*key.id) {
+            return Err(Failure::Silent);
+        }
         match lock(&self.0.answers).get(&*key.id) {
             Some(failure) => Err(failure.clone()),
             None => Ok(Told { description: description(&key.id), stop: None }),
@@ -98,6 +103,7 @@ impl Playing {
             engine: engine(),
             there: Mutex::new(there.iter().map(|id| key(id)).collect()),
             answers: Mutex::default(),
+            silent: Mutex::default(),
             hanging: Mutex::new(hanging.iter().map(|id| ((*id).to_owned(), Arc::default())).collect()),
             changes: Mutex::new(Some(script)),
         });
@@ -138,6 +144,19 @@ async fn a_list_is_complete_when_all_of_it_was_told() {
     playing.let_go("b");
     let told = until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
     assert_eq!(short(&told), ["described b", "listed"]);
+}
+
+#[tokio::test]
+async fn a_container_of_the_list_is_asked_for_twice_where_the_runtime_is_silent() {
+    let mut playing = Playing::start(&["a", "b", "c"], &["a", "b"]);
+    lock(&playing.script.silent).insert("a".to_owned());
+    lock(&playing.script.answers).insert("b".to_owned(), Failure::Silent);
+    playing.let_go("a");
+    let told = until(&mut playing.news, |news| matches!(news, News::Described(one) if &*one.id == "a")).await;
+    assert_eq!(short(&told), ["connected", "described c", "described a"]);
+    playing.let_go("b");
+    let told = until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    assert_eq!(short(&told), [format!("refused b: {}", reason::RUNTIME_SILENT), "listed".to_owned()]);
 }
 
 #[tokio::test]
