@@ -280,7 +280,7 @@ impl<'a, C: Client> Session<'a, C> {
             Err(failure @ Failure::Lost(_)) => return Err(End::Failed(failure)),
             // Nobody else will ask, and what it is busy with may be the others of the list.
             Err(Failure::Silent) if listed && self.again.insert(Arc::clone(&id)) => {
-                self.listed.push_back(key)
+                self.listed.push_back(key);
             }
             Err(failure) => self.refused(&id, work, &failure).await?,
         }
