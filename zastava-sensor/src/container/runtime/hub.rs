@@ -7,6 +7,7 @@ use tokio::{
     task::JoinSet,
     time::{self, Instant},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Ask, News,
@@ -26,6 +27,8 @@ const ASKS_AT_ONCE: usize = 128;
 /// entered it.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(30), Duration::from_millis(100), Duration::from_millis(250)];
+/// Between further tries, as long as somebody may be about to say who it is.
+const WHILE_SEARCHING: Duration = Duration::from_millis(50);
 
 /// Until nobody asks any more.
 pub(super) async fn run(shared: Shared, mut asks: mpsc::Receiver<Ask>) {
@@ -37,19 +40,21 @@ pub(super) async fn run(shared: Shared, mut asks: mpsc::Receiver<Ask>) {
         firsts.push((candidate.clone(), receiver));
         sockets.spawn(keep_trying(candidate, Arc::clone(&shared), sender));
     }
+    let searched = CancellationToken::new();
     let mut searching = JoinSet::new();
-    searching.spawn(search(firsts, Arc::clone(&shared)));
+    searching.spawn(search(firsts, Arc::clone(&shared), searched.clone()));
     let mut questions = JoinSet::new();
     let mut allowance = Allowance::per_second(ASKS_PER_SECOND);
     let began = Instant::now();
     loop {
         tokio::select! {
-            ask = asks.recv() => {
+            // Those of the search wait for room: who answers them all is yet to be found.
+            ask = asks.recv(), if questions.len() < ASKS_AT_ONCE || searching.is_empty() => {
                 let Some(Ask { id }) = ask else { return };
                 count(&shared.counters.asks);
                 let now = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 if questions.len() < ASKS_AT_ONCE && allowance.take(now) {
-                    questions.spawn(ask_all(id, Arc::clone(&shared)));
+                    questions.spawn(ask_all(id, Arc::clone(&shared), searched.clone()));
                     continue;
                 }
                 count(&shared.counters.asks_refused);
@@ -65,7 +70,11 @@ pub(super) async fn run(shared: Shared, mut asks: mpsc::Receiver<Ask>) {
 }
 
 /// Waits for the first try of each, and says what came of it.
-async fn search(firsts: Vec<(Candidate, oneshot::Receiver<First>)>, shared: Arc<Shared>) {
+async fn search(
+    firsts: Vec<(Candidate, oneshot::Receiver<First>)>,
+    shared: Arc<Shared>,
+    searched: CancellationToken,
+) {
     let until = Instant::now() + SEARCH;
     let mut found = Vec::new();
     let mut left: Vec<(PathBuf, String)> = Vec::new();
@@ -77,6 +86,7 @@ async fn search(firsts: Vec<(Candidate, oneshot::Receiver<First>)>, shared: Arc<
             Err(_) => left.push((socket, "no answer so far".to_owned())),
         }
     }
+    searched.cancel();
     let left = list(&left);
     if found.is_empty() {
         tracing::warn!(left, "no container runtime answers: containers have no names until one does");
@@ -102,10 +112,12 @@ fn list(left: &[(PathBuf, String)]) -> String {
 }
 
 /// Asks every runtime, and again while none of them knows it.
-async fn ask_all(id: Arc<str>, shared: Arc<Shared>) {
+async fn ask_all(id: Arc<str>, shared: Arc<Shared>, searched: CancellationToken) {
     let mut pauses = PAUSES.into_iter();
     let reason = loop {
         let live = shared.live();
+        // Before the answer: who is found meanwhile has not been asked.
+        let searching = !searched.is_cancelled();
         let reason = match (live.is_empty(), shared.any_silent()) {
             (true, false) => break reason::NO_RUNTIME,
             // May be about to say who it is.
@@ -118,6 +130,7 @@ async fn ask_all(id: Arc<str>, shared: Arc<Shared>) {
         };
         match pauses.next() {
             Some(pause) => time::sleep(pause).await,
+            None if searching => time::sleep(WHILE_SEARCHING).await,
             None => break reason,
         }
     };

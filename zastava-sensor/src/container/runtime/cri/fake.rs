@@ -146,9 +146,19 @@ impl FakeCri {
 
     pub(in super::super) fn serve(&self, socket: &Path) -> Serving {
         let _ = std::fs::remove_file(socket);
+        self.serve_on(std::os::unix::net::UnixListener::bind(socket).unwrap(), socket)
+    }
+
+    /// At a socket at which somebody may be waiting.
+    pub(in super::super) fn serve_on(
+        &self,
+        listener: std::os::unix::net::UnixListener,
+        socket: &Path,
+    ) -> Serving {
+        listener.set_nonblocking(true).unwrap();
         let executor = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let within = executor.enter();
-        let listener = UnixListenerStream::new(UnixListener::bind(socket).unwrap());
+        let listener = UnixListenerStream::new(UnixListener::from_std(listener).unwrap());
         let server = Server::builder()
             .add_service(RuntimeServiceServer::new(self.clone()))
             .add_service(ImageServiceServer::new(self.clone()))

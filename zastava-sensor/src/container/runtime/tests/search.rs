@@ -99,6 +99,31 @@ async fn a_container_that_nobody_told_is_found_by_a_question() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn questions_wait_for_a_runtime_that_takes_its_time_to_say_who_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = root.path().join("crio.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let fake = FakeCri::new();
+    fake.create(CONTAINER, "api");
+    let (runtimes, mut news) = search(vec![socket.clone()]);
+    // More than are asked at once.
+    for other in 0..200 {
+        assert!(runtimes.asker().ask(format!("other-{other}").into()));
+    }
+    assert!(runtimes.asker().ask(CONTAINER.into()));
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(news.try_recv().ok(), None);
+    let serving = fake.serve_on(listener, &socket);
+    let told = until(&mut news, |news| *news == News::Searched).await;
+    let refused =
+        |news: &News| matches!(news, News::Refused { reason, .. } if *reason != reason::RUNTIME_UNKNOWN);
+    assert!(!told.iter().any(refused), "{:?}", short(&told));
+    assert!(told.iter().any(|news| matches!(news, News::Described(one) if &*one.id == CONTAINER)));
+    stop(runtimes).await;
+    drop(serving);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_socket_that_takes_connections_and_never_answers_holds_up_neither_start_nor_end() {
     let root = tempfile::tempdir().unwrap();
     let socket = root.path().join("hung.sock");
