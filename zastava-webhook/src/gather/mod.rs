@@ -15,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{task::JoinSet, time::timeout_at};
+use futures_util::future::join_all;
+use tokio::time::timeout_at;
 use zastava_common::{
     backend::Backend,
     config::Cache,
@@ -105,19 +106,9 @@ impl Gatherer {
         rules: &Arc<Rules>,
         question: &Question,
     ) -> Gathered {
-        let mut tasks = JoinSet::new();
-        for (at, image) in images.iter().enumerate() {
-            let (one, image, rules, question) =
-                (self.clone(), image.clone(), Arc::clone(rules), question.clone());
-            tasks.spawn(async move { (at, one.evidence(&image, &rules, &question).await) });
-        }
-        let mut parts: Vec<Part> = images.iter().map(|_| Part::default()).collect();
-        while let Some(done) = tasks.join_next().await {
-            // One that panicked leaves what it should have found out missing.
-            if let Ok((at, part)) = done {
-                parts[at] = part;
-            }
-        }
+        // All at once. No tasks of their own: what is known is had without a wait, and each look-up is a task already.
+        let parts = images.iter().map(|image| self.evidence(image, rules, question));
+        let mut parts = join_all(parts).await;
         if rules.verdict {
             self.ask_backend(images, &mut parts, question).await;
         }

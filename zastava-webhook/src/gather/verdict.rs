@@ -1,4 +1,4 @@
-//! Verdicts of the backend, by digest, namespace and labels.
+//! Verdicts of the backend, by repository, digest, namespace and labels.
 
 use std::{
     collections::BTreeMap,
@@ -57,12 +57,14 @@ pub(super) struct Verdicts {
     tenant: Arc<str>,
 }
 
-/// What a verdict depends on: the backend may judge by namespace and labels.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+/// What a verdict depends on: the backend is told all of it, and may judge by any of it.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 struct Key {
+    digest: String,
+    /// With its host.
+    repository: String,
     namespace: Arc<str>,
     labels: Labels,
-    digest: String,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +84,8 @@ impl Verdicts {
         let weigher = |key: &Key, kept: &Kept| {
             let labels: usize = key.labels.iter().map(|(key, value)| key.len() + value.len() + 100).sum();
             let reasons: usize = kept.verdict.reasons.iter().map(|reason| reason.len() + 30).sum();
-            u32::try_from(500 + key.namespace.len() + labels + reasons).unwrap_or(u32::MAX)
+            u32::try_from(500 + key.repository.len() + key.namespace.len() + labels + reasons)
+                .unwrap_or(u32::MAX)
         };
         Self {
             backend,
@@ -107,15 +110,16 @@ impl Verdicts {
         question: &Question,
     ) -> Vec<Found> {
         let namespace: Arc<str> = question.namespace.as_str().into();
-        let key = |digest: &Digest| Key {
+        let key = |image: &ImageReference, digest: &Digest| Key {
+            digest: digest.to_string(),
+            repository: image.name(),
             namespace: Arc::clone(&namespace),
             labels: Arc::clone(&question.labels),
-            digest: digest.to_string(),
         };
         let mut found = Vec::new();
         let mut wanted = Vec::new();
         for (at, image, digest) in images {
-            let key = key(&digest);
+            let key = key(&image, &digest);
             match self.known.get(&key).await {
                 Some(Kept { since, verdict, .. })
                     if question.max_age.is_none_or(|most| since.elapsed() <= most) =>
@@ -153,7 +157,7 @@ impl Verdicts {
         question: &Question,
     ) -> Result<Arc<BTreeMap<String, Kept>>, Missing> {
         let mut keys: Vec<Key> = wanted.iter().map(|(_, _, key)| key.clone()).collect();
-        keys.sort_by(|one, other| one.digest.cmp(&other.digest));
+        keys.sort();
         keys.dedup();
         let references: Vec<(String, String)> =
             wanted.iter().map(|(_, image, key)| (image.to_string(), key.digest.clone())).collect();

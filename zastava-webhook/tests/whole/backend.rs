@@ -70,8 +70,7 @@ async fn an_image_must_be_signed_and_pass_at_the_backend() {
         world.saw(&["refused use_dpop_nonce", token, "challenged use_dpop_nonce", asked]);
         assert_eq!(reasons(&shop.ask("other", "other", "shop").await), (false, "unsigned"));
 
-        // The backend goes by the repository here, and a verdict is remembered by the digest.
-        let shop = Shop::start(&world, by_secret).await;
+        // The same content in another repository: what was said of it there is not said of it here.
         let condemned = shop.ask("condemned", "app", "shop").await;
         assert_eq!(reasons(&condemned), (false, "verdict_fail"));
         assert!(condemned["status"]["message"].as_str().unwrap().contains("it phones home"), "{condemned}");
