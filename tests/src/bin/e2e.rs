@@ -33,6 +33,10 @@ fn main() -> ExitCode {
     };
     match played {
         Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(sums)) if sums == Sums::default() => {
+            eprintln!("zastava-e2e: nothing was tried: no scenario and no trial has such a name");
+            ExitCode::from(2)
+        }
         Ok(Some(sums)) => {
             println!("{sums}");
             ExitCode::from(u8::from(sums.failed > 0))
