@@ -59,7 +59,7 @@ use crate::{
     },
     process::{
         Mapped, ProcessTable,
-        proc::{ProcRoot, cgroupfs::Cgroupfs},
+        proc::{ProcRoot, cgroupfs::Cgroupfs, cgroupns},
         scan,
     },
 };
@@ -115,9 +115,22 @@ pub fn kernel_config(config: &Config) -> KernelConfig {
 
 /// Observes until the time is over, the reader of the output is gone, or a signal asks for the end.
 pub fn run(options: &RunOptions) -> Result<Summary, PipelineError> {
+    enter_hosts_cgroups(options);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PipelineError::Thread)?;
     runtime.block_on(observe(options))
+}
+
+/// Before any thread is started: each has the cgroup namespace of the one that started it.
+fn enter_hosts_cgroups(options: &RunOptions) {
+    match cgroupns::enter_hosts(&ProcRoot::new(options.config.runtime.procfs.as_path())) {
+        Ok(true) => tracing::info!("entered the host's cgroup namespace"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(
+            %error,
+            "the host's cgroup namespace cannot be entered: what runs already may be in no known container"
+        ),
+    }
 }
 
 async fn observe(options: &RunOptions) -> Result<Summary, PipelineError> {

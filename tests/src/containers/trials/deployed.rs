@@ -11,13 +11,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use zastava_common::event::v1::event::Kind as EventKind;
+use zastava_common::event::v1::{
+    ContainerStatus, Event,
+    container_status::State,
+    event::{Kind as EventKind, Observed},
+};
 
 use super::{PATIENCE, Setting, came, execs, whole};
 use crate::{
     containers::{
         runtime::{InPod, Ran, Runtime},
-        told::End,
+        told::{End, Told},
     },
     elf::Deed,
     expect::file_of,
@@ -104,6 +108,26 @@ impl Stand {
         Ok(())
     }
 
+    /// What the deployed sensor says of a container that runs.
+    fn status(&self, ran: &Ran) -> Result<Option<ContainerStatus>> {
+        let listed = Command::new(program()?)
+            .args(["containers", "--output", "json", "--container", &ran.id, "--socket"])
+            .arg(self.state.join("sensor.sock"))
+            .output()?;
+        ensure!(
+            listed.status.success(),
+            "`zastava-sensor containers`: {}",
+            String::from_utf8_lossy(&listed.stderr)
+        );
+        let lines: Vec<_> =
+            listed.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        match lines.as_slice() {
+            [] => Ok(None),
+            [line] => Ok(Some(serde_json::from_slice(line)?)),
+            _ => bail!("{} is listed {} times", ran.name, lines.len()),
+        }
+    }
+
     fn watch(&self) -> Result<Watch> {
         let mut child = Command::new(program()?)
             .args(["watch", "--output", "json", "--socket"])
@@ -161,6 +185,7 @@ pub(super) fn on_kubernetes(setting: &Setting<'_>) -> Result<(), Stop> {
     };
     let reference = setting.images.registry.push("zastava-sensor", "e2e", &sensor_image()?);
     cri.pull(&reference)?;
+    let before = lasting(setting, &runtime)?;
     let stand = Stand::new(setting.directory, containerd.at("run"), SETTINGS, "0.0.0.0:9464")?;
     let pod = PodWish {
         name: "zastava-sensor-e2e".to_owned(),
@@ -175,9 +200,11 @@ pub(super) fn on_kubernetes(setting: &Setting<'_>) -> Result<(), Stop> {
     let sensor = cri.run(&pod.pod, &ContainerWish { image: reference, ..wish })?;
     let log = || fs::read_to_string(containerd.logs().join("sensor.log")).unwrap_or_default();
     stand.await_ready(log)?;
+    knows(setting, &runtime, &stand, &before)?;
     sees(setting, &runtime, &stand, &natively)?;
     cri.stop(&sensor, 10)?;
     cri.remove_pod(&pod.pod)?;
+    runtime.remove(&before)?;
     Ok(())
 }
 
@@ -189,19 +216,54 @@ pub(super) fn on_docker(setting: &Setting<'_>) -> Result<(), Stop> {
     };
     let reference = setting.images.registry.push("zastava-sensor", "e2e", &sensor_image()?);
     runtime.pull(&reference)?;
+    let before = lasting(setting, &runtime)?;
     let stand = Stand::new(setting.directory, docker.at("run"), COMPOSE_SETTINGS, "127.0.0.1:9464")?;
     let words = compose(setting.directory, &stand, &reference)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let sensor = docker.cli.output(&words)?;
     stand.await_ready(|| logs(docker, &sensor))?;
+    knows(setting, &runtime, &stand, &before)?;
     sees(setting, &runtime, &stand, &natively)?;
     docker.cli.output(&["stop", &sensor])?;
     docker.cli.remove(&sensor)?;
+    runtime.remove(&before)?;
     Ok(())
 }
 
 fn logs(docker: &Docker, container: &str) -> String {
     docker.cli.output(&["logs", container]).unwrap_or_else(|error| error.to_string())
+}
+
+/// A container that runs before the deployed sensor, and on.
+fn lasting(setting: &Setting<'_>, runtime: &Runtime) -> Result<Ran> {
+    let own = setting.own("stays", Deed::Exit(0))?;
+    runtime.run(&setting.wish(&own, &["/bin/tester", "every", "50", &own.there]))
+}
+
+/// The deployed sensor knows a container that ran before it by its first process, not by the runtime's word alone.
+fn knows(setting: &Setting<'_>, runtime: &Runtime, stand: &Stand, ran: &Ran) -> Result<(), Stop> {
+    let deadline = Instant::now() + PATIENCE;
+    // Its start is told when all that runs was looked at, which may be after the sensor is ready.
+    let status = loop {
+        match stand.status(ran)? {
+            Some(status) if status.state() == State::Running => break status,
+            other if Instant::now() > deadline => {
+                return Err(Stop::Failed(anyhow::anyhow!("no start of what ran before: {other:?}")));
+            }
+            _ => std::thread::sleep(PAUSE * 5),
+        }
+    };
+    let observed = status.observed();
+    let process = status.process.clone().unwrap_or_default();
+    let pid = runtime.pid(ran)?;
+    ensure_that(
+        observed == Observed::Existing && process.pid == pid && process.exe == "/bin/tester",
+        format!("what ran before is {observed:?}, its first process not {pid}: {process:?}"),
+    )?;
+    // Both name a container alike.
+    let named = Event { runtime: status.runtime, workload: status.workload, ..Event::default() };
+    let (found, told) = (Told::by(&named), setting.told(ran));
+    ensure_that(found == told, format!("what ran before is {found:?}, not {told:?}"))
 }
 
 /// The deployed sensor sees another container's life, and reads what it executes.
@@ -289,7 +351,8 @@ fn compose(directory: &Path, stand: &Stand, image: &str) -> Result<Vec<String>> 
     let file: Value = serde_saphyr::from_str(COMPOSE)?;
     let service = &file["services"]["zastava-sensor"];
     ensure!(service["privileged"].is_null(), "the compose file asks for more than it needs");
-    let mut all = vec!["run".to_owned(), "--detach".to_owned()];
+    // A cgroup namespace of its own is the default on cgroup v2, and on v1 it is not.
+    let mut all = ["run", "--detach", "--cgroupns=private"].map(str::to_owned).to_vec();
     for (option, key) in
         [("pid", "pid"), ("network", "network_mode"), ("user", "user"), ("memory", "mem_limit")]
     {

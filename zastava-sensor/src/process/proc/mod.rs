@@ -6,6 +6,7 @@
 pub mod allowance;
 pub mod cgroup;
 pub mod cgroupfs;
+pub mod cgroupns;
 pub mod cmdline;
 pub mod maps;
 pub mod mountinfo;
