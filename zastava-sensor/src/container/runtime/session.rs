@@ -35,6 +35,8 @@ const AT_ONCE: usize = 8;
 /// Works that wait in all lanes, and questions under way; beyond, changes are not taken from the stream.
 const WAITING: usize = 4096;
 const JOBS: usize = 64;
+/// Pods that wait for the API server; more than a node has. Others are asked about when they are described again.
+const PODS: usize = 512;
 /// Between two questions whether it still answers.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// From the list to a second one, which finds what the stream of events began too late for: nothing says when it
@@ -63,6 +65,8 @@ pub(super) struct Session<'a, C> {
     shared: &'a Shared,
     memory: &'a mut Memory,
     jobs: JoinSet<Done>,
+    /// Apart from the runtime's: an API server that hangs holds up no news.
+    pods: JoinSet<OfPod>,
     /// What waits behind the description being made of a container.
     lanes: HashMap<Arc<str>, VecDeque<(Key, Work)>>,
     waiting: usize,
@@ -86,21 +90,16 @@ enum Work {
 
 #[derive(Debug)]
 enum Done {
-    Described {
-        key: Key,
-        work: Work,
-        told: Result<Box<Told>, Failure>,
-    },
-    /// The API server told of a pod, or has nothing to tell.
-    OfPod {
-        uid: String,
-        facts: Option<Arc<Facts>>,
-    },
-    Looked {
-        began: Instant,
-        keys: Result<Vec<Key>, Failure>,
-    },
+    Described { key: Key, work: Work, told: Result<Box<Told>, Failure> },
+    Looked { began: Instant, keys: Result<Vec<Key>, Failure> },
     Alive(Result<(), Failure>),
+}
+
+/// The API server told of a pod, or has nothing to tell.
+#[derive(Debug)]
+struct OfPod {
+    uid: String,
+    facts: Option<Arc<Facts>>,
 }
 
 impl<'a, C: Client> Session<'a, C> {
@@ -110,6 +109,7 @@ impl<'a, C: Client> Session<'a, C> {
             shared,
             memory,
             jobs: JoinSet::new(),
+            pods: JoinSet::new(),
             lanes: HashMap::new(),
             waiting: 0,
             listed: VecDeque::new(),
@@ -169,10 +169,13 @@ impl<'a, C: Client> Session<'a, C> {
                 }
                 Some(done) = self.jobs.join_next() => match done {
                     Ok(Done::Described { key, work, told }) => self.described(key, work, told).await?,
-                    Ok(Done::OfPod { uid, facts }) => self.of_pod(&uid, facts).await?,
                     Ok(Done::Looked { began, keys }) => self.looked(began, keys.map_err(End::Failed)?).await?,
                     Ok(Done::Alive(answered)) => answered.map_err(End::Failed)?,
                     Err(error) => return Err(End::Failed(Failure::Lost(error.to_string()))),
+                },
+                Some(told) = self.pods.join_next() => match told {
+                    Ok(OfPod { uid, facts }) => self.of_pod(&uid, facts).await?,
+                    Err(error) => tracing::warn!(%error, "a question about a pod ended by itself"),
                 },
                 // What the stream brought before it broke is in `changes` and lost with it: the next list has it.
                 Some(ended) = watching.join_next() => {
@@ -342,11 +345,11 @@ impl<'a, C: Client> Session<'a, C> {
         let (Some(kubernetes), Some(pod)) = (&self.shared.kubernetes, &description.pod) else { return };
         if let Some(facts) = kubernetes.known(pod) {
             facts.complete(description);
-        } else if kubernetes.worth_asking(pod) {
+        } else if self.pods.len() < PODS && kubernetes.worth_asking(pod) {
             let (kubernetes, pod): (_, Pod) = (Arc::clone(kubernetes), pod.clone());
-            self.jobs.spawn(async move {
+            self.pods.spawn(async move {
                 let facts = kubernetes.ask(&pod).await;
-                Done::OfPod { uid: pod.uid, facts }
+                OfPod { uid: pod.uid, facts }
             });
         }
     }

@@ -5,7 +5,7 @@
 mod api;
 mod pod;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{
     collections::HashMap,
@@ -77,16 +77,24 @@ impl Kubernetes {
         if pod.uid.is_empty() || state.pods.contains_key(&pod.uid) {
             return false;
         }
-        if state.paused.is_some_and(|until| Instant::now() < until) {
+        if state.is_paused() {
             return false;
         }
         state.pods.insert(pod.uid.clone(), None);
         true
     }
 
-    /// Asks.
+    /// Asks, unless the API server failed while the question waited.
     pub(super) async fn ask(&self, pod: &Pod) -> Option<Arc<Facts>> {
         let _slot = self.slots.acquire().await.ok()?;
+        {
+            let mut state = self.state();
+            if state.is_paused() {
+                // To be asked about later.
+                state.pods.remove(&pod.uid);
+                return None;
+            }
+        }
         match pod::facts(&self.api, pod).await {
             Ok(facts) => {
                 let facts = Arc::new(facts);
@@ -111,6 +119,12 @@ impl Kubernetes {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_paused(&self) -> bool {
+        self.paused.is_some_and(|until| Instant::now() < until)
     }
 }
 

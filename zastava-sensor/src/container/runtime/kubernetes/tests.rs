@@ -8,10 +8,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Facts, Kubernetes, api::Api, pod};
+use super::{Facts, Kubernetes, PAUSE, api::Api, pod};
 use crate::container::{
     description::{Owner, Pod, Role},
     runtime::{
@@ -65,6 +65,22 @@ async fn serve(all: &[(&str, serde_json::Value)], token: &str) -> Server {
     let account = tempfile::tempdir().unwrap();
     let api = api(account.path(), port, CA, token).unwrap();
     Server { api, port, task, _account: account }
+}
+
+/// Takes connections and says nothing.
+pub(in super::super) struct Hanging {
+    _listener: std::net::TcpListener,
+    _account: tempfile::TempDir,
+}
+
+impl Hanging {
+    pub(in super::super) fn start() -> (Self, Kubernetes) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let account = tempfile::tempdir().unwrap();
+        let kubernetes = Kubernetes::new(api(account.path(), port, CA, "good").unwrap());
+        (Self { _listener: listener, _account: account }, kubernetes)
+    }
 }
 
 fn api(account: &Path, port: u16, ca: &[u8], token: &str) -> Result<Api, super::api::ApiError> {
@@ -161,6 +177,19 @@ async fn a_refusal_is_no_reason_to_ask_for_every_pod() {
     assert_eq!(kubernetes.ask(&pod()).await, None);
     let next = Pod { uid: "uid-9".to_owned(), ..pod() };
     assert!(!kubernetes.worth_asking(&next));
+}
+
+#[tokio::test]
+async fn a_question_that_waited_while_the_server_failed_is_put_later() {
+    let server = serve(&[(POD, object("uid-1", None))], "good").await;
+    let account = tempfile::tempdir().unwrap();
+    let kubernetes = Kubernetes::new(api(account.path(), server.port, CA, "good").unwrap());
+    assert!(kubernetes.worth_asking(&pod()));
+    kubernetes.state().paused = Some(Instant::now() + PAUSE);
+    assert_eq!(kubernetes.ask(&pod()).await, None);
+    kubernetes.state().paused = None;
+    assert!(kubernetes.worth_asking(&pod()));
+    assert_eq!(kubernetes.ask(&pod()).await.as_deref(), Some(&Facts::default()));
 }
 
 #[tokio::test]

@@ -15,13 +15,17 @@ use super::{
     super::{
         Engine, News, Settings, Stop,
         client::{Change, Client, Failure, Key, Told, What},
+        kubernetes::{Kubernetes, tests::Hanging},
         memory::Memory,
         session::{End, Question, Session},
         shared::Shared,
     },
     description, engine, next, short, until,
 };
-use crate::container::reason;
+use crate::container::{
+    description::{Description, Pod},
+    reason,
+};
 
 /// A runtime that plays a script.
 #[derive(Clone)]
@@ -72,13 +76,26 @@ impl Client for Scripted {
         }
         match lock(&self.0.answers).get(&*key.id) {
             Some(failure) => Err(failure.clone()),
-            None => Ok(Told { description: description(&key.id), stop: None }),
+            None => Ok(Told {
+                description: Description { pod: pod(&key.id), ..description(&key.id) },
+                stop: None,
+            }),
         }
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Of those whose name says so: each has its own.
+fn pod(id: &str) -> Option<Pod> {
+    id.starts_with("pod-").then(|| Pod {
+        namespace: "production".to_owned(),
+        name: id.to_owned(),
+        uid: id.to_owned(),
+        sandbox_id: "s".into(),
+    })
 }
 
 fn key(id: &str) -> Key {
@@ -96,6 +113,10 @@ struct Playing {
 
 impl Playing {
     fn start(there: &[&str], hanging: &[&str]) -> Self {
+        Self::asking(there, hanging, None)
+    }
+
+    fn asking(there: &[&str], hanging: &[&str], kubernetes: Option<Kubernetes>) -> Self {
         let (changes, script) = mpsc::channel(64);
         let (questions, mut asked) = mpsc::channel(8);
         let (sender, news) = mpsc::channel(64);
@@ -110,7 +131,8 @@ impl Playing {
         let client = Scripted(Arc::clone(&script));
         let session = tokio::spawn(async move {
             let settings = Settings::from(&config::Runtime::default());
-            let shared = Shared::new(settings, Arc::default(), sender);
+            let mut shared = Shared::new(settings, Arc::default(), sender);
+            shared.kubernetes = kubernetes.map(Arc::new);
             Session::new(client, &shared, &mut Memory::new()).run(&mut asked, || {}).await
         });
         Self { script, news, changes, questions, session }
@@ -173,6 +195,20 @@ async fn a_runtime_that_hangs_over_one_container_holds_up_no_other_and_the_order
     playing.let_go("a");
     let told = until(&mut playing.news, |news| matches!(news, News::Removed { .. })).await;
     assert_eq!(short(&told), ["described a", "started a", "stopped a", "removed a"]);
+}
+
+#[tokio::test]
+async fn an_api_server_that_hangs_holds_up_no_news() {
+    let (_server, kubernetes) = Hanging::start();
+    let ids: Vec<String> = (0..100).map(|number| format!("pod-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut playing = Playing::asking(&ids, &[], Some(kubernetes));
+    until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    let began = Instant::now();
+    playing.change("a", started(5)).await;
+    until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
+    // It is given up after five seconds.
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
