@@ -25,6 +25,10 @@ const DOCKER_EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%
     %22start%22%2C%22die%22%2C%22oom%22%2C%22rename%22%2C%22destroy%22%5D%7D";
 /// Podman knows other names of events and refuses Docker's.
 const PODMAN_EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D";
+/// Those that live, also paused ones, which Podman leaves out unless they are asked for.
+const DOCKER_LIVING: &str = "/containers/json";
+const PODMAN_LIVING: &str =
+    "/containers/json?filters=%7B%22status%22%3A%5B%22running%22%2C%22paused%22%5D%7D";
 /// Podman's own, from version 4 on.
 const LIBPOD: &str = "/v4.0.0/libpod";
 
@@ -67,6 +71,10 @@ impl Docker {
         self.engine.kind == EngineKind::Podman
     }
 
+    async fn listed(&self, path: &str) -> Result<Vec<Listed>, Failure> {
+        http::get(&self.engine.socket, &self.target(path)).await
+    }
+
     /// An endpoint: Podman's own, where the two have the same name for it.
     fn target(&self, path: &str) -> String {
         if self.is_podman() { format!("{LIBPOD}{path}") } else { path.to_owned() }
@@ -103,8 +111,14 @@ impl Client for Docker {
     }
 
     async fn list(&self) -> Result<Vec<Key>, Failure> {
-        let listed: Vec<Listed> =
-            http::get(&self.engine.socket, &self.target("/containers/json?all=true")).await?;
+        let listed: Vec<Listed> = match self.listed("/containers/json?all=true").await {
+            // Thousands that ended and were not removed: those that live are what counts.
+            Err(failure @ Failure::TooLarge(_)) => {
+                tracing::debug!(%failure, "only the containers that live are listed");
+                self.listed(if self.is_podman() { PODMAN_LIVING } else { DOCKER_LIVING }).await?
+            }
+            other => other?,
+        };
         let keys = listed.iter().filter_map(|one| id(one.id.as_bytes()).ok());
         Ok(keys.map(|id| Key { id: id.into(), namespace: None }).collect())
     }

@@ -174,6 +174,30 @@ async fn podman_is_asked_by_its_own_endpoints() {
 }
 
 #[tokio::test]
+async fn of_more_containers_than_an_answer_may_have_those_that_live_are_listed() {
+    let all = || "x".repeat((16 << 20) + 1);
+    let living = r#"[{"Id":"ab"}]"#.to_owned();
+    let docker = Fake::serve(&[
+        ("/version", DOCKER_VERSION.to_owned()),
+        ("/containers/json?all=true", all()),
+        ("/containers/json", living.clone()),
+    ]);
+    assert_eq!(docker.client().await.list().await.unwrap(), [key("ab")]);
+    let podman = Fake::serve(&[
+        ("/version", PODMAN_VERSION.to_owned()),
+        ("/v4.0.0/libpod/containers/json?all=true", all()),
+        (&format!("/v4.0.0/libpod{}", super::PODMAN_LIVING), living),
+    ]);
+    assert_eq!(podman.client().await.list().await.unwrap(), [key("ab")]);
+    let neither = Fake::serve(&[
+        ("/version", DOCKER_VERSION.to_owned()),
+        ("/containers/json?all=true", all()),
+        ("/containers/json", all()),
+    ]);
+    assert!(matches!(neither.client().await.list().await, Err(Failure::TooLarge(_))));
+}
+
+#[tokio::test]
 async fn what_is_no_answer_is_refused_with_a_reason() {
     let other = docker(&DOCKER.replacen(&id(DOCKER), &"0".repeat(64), 1), DOCKER_IMAGE);
     assert_eq!(other.client().await.describe(&key(&id(DOCKER))).await.unwrap_err(), Failure::Unknown);
