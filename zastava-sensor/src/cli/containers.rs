@@ -30,7 +30,7 @@ pub struct ContainersArgs {
     /// beginning. May be given several times
     #[arg(long, value_name = "CONTAINER")]
     container: Vec<String>,
-    /// A table, or one JSON object per line with everything that CONTAINER_START tells
+    /// A table, or one JSON object per line with what CONTAINER_START tells, but counts in place of file and libraries
     #[arg(long, value_name = "FORM", default_value = "table")]
     output: Form,
 }

@@ -280,7 +280,10 @@ impl Entry {
     }
 
     pub(super) fn out_of_memory(&mut self) {
-        self.oom = true;
+        // Else it is late, of a life whose end was told: the next one's is not to have it.
+        if self.life.is_some() || self.running.is_some() {
+            self.oom = true;
+        }
     }
 
     /// The runtime does not have it any more. Where the kernel told its start, the kernel tells its end.

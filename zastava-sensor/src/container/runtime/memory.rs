@@ -95,7 +95,8 @@ impl Memory {
         at: Option<SystemTime>,
     ) -> Option<Arc<Description>> {
         let entry = self.known.get_mut(id)?;
-        entry.stop = None;
+        entry.seen = Instant::now();
+        entry.begins();
         let description = Arc::make_mut(&mut entry.description);
         description.pid = Some(pid);
         description.state = if at.is_some() { State::Running } else { description.state };
@@ -109,7 +110,7 @@ impl Memory {
     /// It starts anew, by a description that does not say more.
     pub(super) fn starts(&mut self, id: &str) {
         if let Some(entry) = self.known.get_mut(id) {
-            entry.stop = None;
+            entry.begins();
         }
     }
 
@@ -137,6 +138,15 @@ impl Memory {
     /// Those that were last told before.
     pub(super) fn seen_before(&self, when: Instant) -> Vec<Arc<str>> {
         self.known.iter().filter(|(_, entry)| entry.seen < when).map(|(id, _)| Arc::clone(id)).collect()
+    }
+}
+
+impl Entry {
+    /// What was told of memory since its end came late, and is not the next one's.
+    fn begins(&mut self) {
+        if self.stop.take().is_some() {
+            self.oom = false;
+        }
     }
 }
 

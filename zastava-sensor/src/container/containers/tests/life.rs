@@ -214,6 +214,27 @@ fn without_a_runtime_starts_and_stops_are_told_with_the_reason() {
 }
 
 #[test]
+fn a_late_word_of_memory_is_not_the_next_lifes() {
+    let mut script = Script::new(settings());
+    script.described(description(1));
+    script.made(1, 7);
+    script.exec(1, 7, &process(100, &[50, 1]));
+    script.pass(20 * MS);
+    script.removed(1, 7);
+    script.idle(3);
+    assert_eq!(script.told(), "xSE");
+    script.hear(News::OutOfMemory { id: id(1) });
+    script.made(1, 8);
+    script.exec(1, 8, &process(200, &[50, 1]));
+    script.pass(20 * MS);
+    script.stopped(1, 0, script.now);
+    script.removed(1, 8);
+    script.idle(3);
+    assert_eq!(script.told(), "xSExSE");
+    assert_eq!(script.stops()[1].1.oom, Known::Is(false));
+}
+
+#[test]
 fn a_container_that_only_the_runtime_saw_is_told_by_its_word() {
     let mut script = Script::new(settings());
     let started = SystemTime::UNIX_EPOCH + Duration::from_nanos(BEGIN - 5 * SECOND);

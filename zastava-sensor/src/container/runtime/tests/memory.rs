@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use tokio::time::Instant;
+
 use super::{super::memory::Memory, description, image};
 use crate::{
     container::{
@@ -61,8 +63,22 @@ fn an_end_is_told_again_only_when_more_is_known() {
     // It starts anew.
     memory.started("a", 9, None, None);
     assert_eq!(memory.stopped("a", stop()), Some(stop()));
+    // A late word of memory is not of the next life.
+    memory.ran_out_of_memory("a");
+    memory.started("a", 10, None, None);
+    assert_eq!(memory.stopped("a", stop()), Some(stop()));
     // Of one that nobody described all is new.
     assert_eq!(memory.stopped("b", stop()), Some(stop()));
+}
+
+#[test]
+fn one_that_starts_while_the_list_is_made_is_not_gone() {
+    let mut memory = Memory::new();
+    memory.learn(description("a"));
+    let began = Instant::now();
+    assert_eq!(memory.seen_before(began).len(), 1);
+    memory.started("a", 9, None, None);
+    assert!(memory.seen_before(began).is_empty());
 }
 
 #[test]
