@@ -47,9 +47,9 @@ pub(super) struct Place {
 impl Place {
     fn new(registry: &Host, endpoint: &Endpoint, token_hosts: Vec<Host>, http: Http) -> Self {
         let Endpoint { host, plain_http, private: _, authorities: _, credentials, prefix } = endpoint;
-        let own = host == registry || *host == api_host(registry);
+        let own = api_host(host) == api_host(registry);
         Self {
-            host: host.clone(),
+            host: api_host(host),
             plain_http: *plain_http,
             counted_as: host.to_string(),
             credentials: credentials.clone(),
@@ -65,7 +65,7 @@ impl Place {
 
     /// A registry that the configuration does not name.
     pub(super) fn unlisted(registry: &Host, http: Http) -> Self {
-        let place = Self::new(registry, &Endpoint::new(api_host(registry)), Vec::new(), http);
+        let place = Self::new(registry, &Endpoint::new(registry.clone()), Vec::new(), http);
         Self { counted_as: "other".to_owned(), ..place }
     }
 
@@ -122,7 +122,7 @@ pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Http), BadRegist
     let default = client(&[]).map_err(BadRegistry::Tls)?;
     let mut places = BTreeMap::new();
     for Registry { host, endpoints, token_hosts } in &config.registries {
-        let own = [Endpoint::new(api_host(host))];
+        let own = [Endpoint::new(host.clone())];
         let endpoints = if endpoints.is_empty() { own.as_slice() } else { endpoints };
         let mut of_registry = Vec::new();
         for endpoint in endpoints {
@@ -155,4 +155,21 @@ fn guard(config: &RegistryConfig) -> Guard {
         ports.map(|port| (host.name().to_owned(), port))
     });
     Guard::Public { except: endpoints.chain(others).collect::<HashSet<_>>() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_hub_is_asked_where_its_api_is_with_settings_and_without() {
+        let hub = Host::docker_hub();
+        for endpoints in [Vec::new(), vec![Endpoint::new(hub.clone())]] {
+            let registries = vec![Registry::new(hub.clone(), endpoints)];
+            let (places, _) = build(&RegistryConfig { registries, ..RegistryConfig::default() }).unwrap();
+            let [place] = &*places[&hub] else { panic!("one place") };
+            assert_eq!(place.host.to_string(), "registry-1.docker.io");
+            assert!(!place.is_mirror());
+        }
+    }
 }
