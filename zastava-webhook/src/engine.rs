@@ -111,10 +111,13 @@ impl Engine {
         let mut known = gathered.known.into_iter();
         let images = asked.iter().map(|asked| {
             let known = match asked.needs(rules) {
-                Some(_) => known.next().unwrap_or_default(),
+                Some(image) => {
+                    let own = question.secrets.find(image).is_some();
+                    known.next().unwrap_or_default().explained_by(missing_secret, own)
+                }
                 None => Known::default(),
             };
-            (asked.clone(), known.explained_by(missing_secret))
+            (asked.clone(), known)
         });
         (decide(workload, rules, images.collect()), gathered.depth, gathered.oldest)
     }

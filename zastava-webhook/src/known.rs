@@ -21,18 +21,25 @@ pub struct Known {
 pub type Base = (ImageReference, Result<Arc<Vec<Layers>>, Missing>);
 
 impl Known {
-    /// A registry that refuses access does so for want of the secret that could not be read.
+    /// A registry that refuses access does so for want of the secret that could not be read, or because of the one that
+    /// the pod brought (`own`), which is the doing of whoever named it.
     #[must_use]
-    pub fn explained_by(mut self, secret: Option<&Missing>) -> Self {
-        let Some(secret) = secret else { return self };
-        let refused = |missing: &Missing| {
-            matches!(missing, Missing::Fault(Fault::Denied { .. } | Fault::NotFound { .. }))
-        };
-        match (&mut self.digest, &mut self.evidence) {
-            (Some(Err(missing)), _) | (_, Some(Err(missing))) if refused(missing) => {
+    pub fn explained_by(mut self, secret: Option<&Missing>, own: bool) -> Self {
+        let explained = |missing: &mut Missing| match (&*missing, secret) {
+            (Missing::Fault(Fault::Denied { .. } | Fault::NotFound { .. }), Some(secret)) => {
                 *missing = secret.clone();
             }
+            (Missing::Fault(fault @ Fault::Denied { .. }), None) if own => {
+                let why = format!("with the pod's pull secret {fault}");
+                *missing = Missing::PullSecret { why, outage: false };
+            }
             _ => {}
+        };
+        if let Some(Err(missing)) = &mut self.digest {
+            explained(missing);
+        }
+        if let Some(Err(missing)) = &mut self.evidence {
+            explained(missing);
         }
         self
     }
@@ -61,24 +68,27 @@ pub enum VerdictWord {
 pub enum Missing {
     /// Of a registry.
     Fault(Fault),
-    /// The backend's, in words.
-    Backend(String),
-    /// A pull secret's, in words.
-    PullSecret(String),
+    /// The backend's, in words. No outage where it does not take the question.
+    Backend { why: String, outage: bool },
+    /// A pull secret's, in words. An outage is one of the API server alone.
+    PullSecret { why: String, outage: bool },
     /// As many images as may be are being looked up.
     Busy,
     /// Time was up.
     Deadline,
+    /// The look-up panicked.
+    Panic,
 }
 
 impl Missing {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Fault(fault) => fault.into(),
-            Self::Backend(_) => Reason::BackendUnavailable,
-            Self::PullSecret(_) => Reason::PullSecret,
+            Self::Backend { .. } => Reason::BackendUnavailable,
+            Self::PullSecret { .. } => Reason::PullSecret,
             Self::Busy => Reason::RegistryBusy,
             Self::Deadline => Reason::DeadlineExceeded,
+            Self::Panic => Reason::LookUpPanicked,
         }
     }
 
@@ -87,7 +97,10 @@ impl Missing {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Fault(fault) => fault.is_outage(),
-            Self::Backend(_) | Self::PullSecret(_) | Self::Busy | Self::Deadline => true,
+            Self::Backend { outage, .. } | Self::PullSecret { outage, .. } => *outage,
+            Self::Busy | Self::Deadline => true,
+            // Whoever wrote what it read could have made it so.
+            Self::Panic => false,
         }
     }
 
@@ -100,9 +113,33 @@ impl Missing {
     pub fn detail(&self) -> String {
         match self {
             Self::Fault(fault) => fault.to_string(),
-            Self::Backend(why) | Self::PullSecret(why) => why.clone(),
+            Self::Backend { why, .. } | Self::PullSecret { why, .. } => why.clone(),
             Self::Busy => "too many images are being looked up".to_owned(),
             Self::Deadline => "time was up".to_owned(),
+            Self::Panic => "looking it up panicked, which is a fault of this program".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied() -> Known {
+        let fault = Fault::Denied { host: "reg.test".to_owned(), what: "app".to_owned(), status: 401 };
+        Known { digest: Some(Err(Missing::Fault(fault))), ..Known::default() }
+    }
+
+    fn outage(known: &Known) -> bool {
+        matches!(&known.digest, Some(Err(missing)) if missing.is_outage())
+    }
+
+    #[test]
+    fn a_secret_that_a_pod_names_makes_no_outage() {
+        assert!(outage(&denied().explained_by(None, false)));
+        assert!(!outage(&denied().explained_by(None, true)));
+        let secret = |outage| Missing::PullSecret { why: "none".to_owned(), outage };
+        assert!(!outage(&denied().explained_by(Some(&secret(false)), false)));
+        assert!(outage(&denied().explained_by(Some(&secret(true)), false)));
     }
 }

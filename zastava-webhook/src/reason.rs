@@ -184,11 +184,14 @@ reasons! {
         "Too many requests to the registry are under way."
         "try again; raise cache.maxLookups if it happens often";
     PullSecret "pull_secret"
-        "A pull secret that the pod names could not be read."
-        "see whether it is there, of type kubernetes.io/dockerconfigjson, and whether the webhook may read it";
+        "A pull secret that the pod names could not be read, or the registry does not take it."
+        "see whether it is there, of type kubernetes.io/dockerconfigjson, still valid, and whether the webhook may read it";
     DeadlineExceeded "deadline_exceeded"
         "The answer could not be had before the API server would have given up."
         "try again: what was begun goes on and is remembered";
+    LookUpPanicked "look_up_panicked"
+        "What the registry or the backend gave made the webhook's reader fail, which is a fault of the webhook."
+        "report it with the image's name; until then the image is refused";
 }
 
 impl From<evidence::Reason> for Reason {

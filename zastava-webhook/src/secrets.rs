@@ -53,30 +53,52 @@ impl Secrets {
         for name in names.iter().take(MAX_SECRETS) {
             let read = timeout_at(deadline.into(), self.read(namespace, name)).await;
             let added = match read {
-                Ok(Ok(secret)) => secrets.add(&secret).map_err(|error| error.to_string()),
-                Ok(Err(why)) => Err(why),
-                Err(_) => Err("time was up".to_owned()),
+                Ok(Ok(secret)) => secrets.add(&secret).map_err(|error| Unread::useless(&error)),
+                Ok(Err(unread)) => Err(unread),
+                Err(_) => Err(Unread { why: "time was up".to_owned(), outage: true }),
             };
-            if let Err(why) = added {
-                missing
-                    .get_or_insert(Missing::PullSecret(format!("the pull secret {namespace}/{name}: {why}")));
+            if let Err(Unread { why, outage }) = added {
+                let why = format!("the pull secret {namespace}/{name}: {why}");
+                missing.get_or_insert(Missing::PullSecret { why, outage });
             }
         }
         (secrets, missing)
     }
 
-    async fn read(&self, namespace: &str, name: &str) -> Result<Arc<Vec<u8>>, String> {
+    async fn read(&self, namespace: &str, name: &str) -> Result<Arc<Vec<u8>>, Unread> {
         let key = (namespace.to_owned(), name.to_owned());
         let load = async {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-            let secret = api.get(name).await.map_err(|error| error.to_string())?;
+            let Some(secret) = api.get_opt(name).await.map_err(|error| Unread::failed(&error))? else {
+                return Err(Unread::useless(&"it is not there"));
+            };
             if secret.type_.as_deref() != Some(KIND) {
-                return Err(format!("it is not of type {KIND}"));
+                return Err(Unread::useless(&format_args!("it is not of type {KIND}")));
             }
             let content = secret.data.unwrap_or_default().remove(KEY);
-            content.map(|content| Arc::new(content.0)).ok_or_else(|| format!("it has no {KEY}"))
+            content
+                .map(|content| Arc::new(content.0))
+                .ok_or_else(|| Unread::useless(&format_args!("it has no {KEY}")))
         };
-        self.read.try_get_with(key, load).await.map_err(|why: Arc<String>| (*why).clone())
+        self.read.try_get_with(key, load).await.map_err(|unread: Arc<Unread>| (*unread).clone())
+    }
+}
+
+/// Why a secret could not be had.
+#[derive(Clone, Debug)]
+struct Unread {
+    why: String,
+    /// The API server's, and not of what the pod names.
+    outage: bool,
+}
+
+impl Unread {
+    fn useless(why: &dyn std::fmt::Display) -> Self {
+        Self { why: why.to_string(), outage: false }
+    }
+
+    fn failed(error: &kube::Error) -> Self {
+        Self { why: error.to_string(), outage: true }
     }
 }
 
@@ -136,7 +158,7 @@ mod tests {
         }
         let (read, missing) = of(&secrets, "attacker", &["pull"]).await;
         assert!(read.is_empty());
-        assert!(matches!(missing, Some(Missing::PullSecret(_))));
+        assert!(matches!(missing, Some(Missing::PullSecret { outage: false, .. })), "{missing:?}");
         assert_eq!(*asked.lock().unwrap(), ["shop/pull", "attacker/pull"]);
     }
 

@@ -62,7 +62,11 @@ impl Backend {
                 Ok(verdicts)
             }
             Err(error) => {
-                leave.failed(&error);
+                if error.is_outage() {
+                    leave.failed(&error);
+                } else {
+                    leave.succeeded();
+                }
                 Err(error)
             }
         }
@@ -81,6 +85,8 @@ impl Inner {
         match answer.status.as_u16() {
             200 => Verdicts::parse(&answer.body)
                 .map_err(|error| BackendError::Answer { whom: WHOM.to_owned(), cause: error.to_string() }),
+            // Too large, or with something in it that it does not read: labels, for one, are anybody's.
+            status @ (400 | 413 | 422) => Err(BackendError::Question { whom: WHOM.to_owned(), status }),
             status => Err(BackendError::Status { whom: WHOM.to_owned(), status, detail: String::new() }),
         }
     }

@@ -11,6 +11,9 @@ pub enum BackendError {
     Timeout { whom: String, after: Duration },
     #[error("{whom} answers {status}{}", said(.detail))]
     Status { whom: String, status: u16, detail: String },
+    /// Others' questions it may take.
+    #[error("{whom} does not take the question: {status}")]
+    Question { whom: String, status: u16 },
     #[error("what {whom} answers cannot be used: {cause}")]
     Answer { whom: String, cause: String },
     #[error("{whom} failed {failures} times in a row and is left alone for {}s: {last}", wait.as_secs())]
@@ -27,10 +30,16 @@ impl BackendError {
             Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
             Self::Status { .. } => "status",
+            Self::Question { .. } => "question",
             Self::Answer { .. } => "answer",
             Self::LeftAlone { .. } => "left_alone",
             Self::Settings(_) => "settings",
         }
+    }
+
+    /// Whether it may pass by itself, and is not the doing of whoever asked.
+    pub fn is_outage(&self) -> bool {
+        !matches!(self, Self::Question { .. })
     }
 }
 

@@ -18,10 +18,14 @@ fn rule_fails(evidence: &Evidence, known: &Known, rule: &Bases) -> Option<Findin
     let nothing = Base::default();
     let base = evidence.base.as_ref().unwrap_or(&nothing);
     let provenance = if rule.provenance { provenance(base, rule) } else { Provenance::Silent };
-    if provenance == Provenance::Allowed || (rule.layers && layers_hold(base, known, rule)) {
+    // What could not be read may name a stranger.
+    let by_provenance = provenance == Provenance::Allowed && base.unknown.is_none();
+    if by_provenance || (rule.layers && layers_hold(base, known, rule)) {
         return None;
     }
-    let unknown = base.unknown.clone().map(Missing::Fault).or_else(|| missing_base(known, rule));
+    // What will never be told is no outage, whatever else is one.
+    let unknown = base.refused.as_ref().or(base.unknown.as_ref()).cloned().map(Missing::Fault);
+    let unknown = unknown.or_else(|| missing_base(known, rule));
     if let Some(missing) = unknown {
         return Some(Finding {
             criterion: Criterion::BaseImage,

@@ -13,7 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use zastava_common::evidence::{Evidence, ImageReference};
+use zastava_common::evidence::{Evidence, Fault, ImageReference};
 
 use crate::{
     known::{Known, Missing},
@@ -39,6 +39,13 @@ pub enum Grade {
     /// The answer could not be had: the namespace's rule decides.
     Unanswered,
     Deny,
+}
+
+impl Grade {
+    /// Of what could not be found out: an outage alone is something to be excused.
+    pub fn of(fault: &Fault) -> Self {
+        if fault.is_outage() { Self::Unanswered } else { Self::Deny }
+    }
 }
 
 impl Finding {

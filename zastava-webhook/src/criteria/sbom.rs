@@ -28,9 +28,13 @@ pub(super) fn check(evidence: &Evidence, known: &Known, wanted: config::SbomLeve
         return Some(Finding {
             criterion: Criterion::Sbom,
             reason: fault.into(),
-            grade: Grade::Unanswered,
+            grade: Grade::of(fault),
             detail: format!("whether there is an SBOM is not known: {fault}"),
         });
+    }
+    // Its catalogue may have one.
+    if let (Some(Err(missing)), SbomLevel::Present) = (&known.verdict, wanted) {
+        return Some(Finding::missing(Criterion::Sbom, missing));
     }
     let (reason, detail) = match (found, wanted) {
         (None, _) => (Reason::SbomMissing, "there is no SBOM for it, or not for each of its platforms"),

@@ -95,6 +95,15 @@ fn every_signature_is_needed_where_all_are() {
 }
 
 #[test]
+fn what_somebody_may_have_made_unreadable_is_no_outage() {
+    let too_many = || Fault::TooMany { host: "reg.test".to_owned(), what: "referrers", limit: 1 };
+    let denied = [("registry_too_much", Grade::Deny)];
+    assert_eq!(signature("any", [Outcome::Unknown(too_many()), refused(Why::Unsigned)]), denied);
+    assert_eq!(sbom("present", &[], Some(too_many()), false), denied);
+    assert!(!Missing::Panic.is_outage());
+}
+
+#[test]
 fn every_refusal_keeps_its_reason() {
     let all = [
         Why::Unsigned,
@@ -169,6 +178,11 @@ fn an_sbom_must_reach_the_level_that_is_asked_for() {
 fn the_backends_catalogue_is_an_sbom_and_no_more() {
     assert_eq!(sbom("present", &[], None, true), []);
     assert_eq!(sbom("bound", &[], None, true), [("sbom_unbound", Grade::Deny)]);
+    // One that cannot be looked into may have it.
+    let rules = rules("{verify: {imageSignature: false, scannerPolicyPass: false}, sbom: {level: present}}");
+    let down = Missing::Backend { why: "down".to_owned(), outage: true };
+    let known = Known { verdict: Some(Err(down)), ..known(evidence(Vec::new())) };
+    assert_eq!(codes(&by_facts(&known, &rules)), [("backend_unavailable", Grade::Unanswered)]);
 }
 
 #[test]
@@ -187,7 +201,7 @@ fn the_backend_must_pass_the_image() {
     assert_eq!(told(verdict(VerdictWord::Fail)), [("verdict_fail", Grade::Deny)]);
     assert_eq!(told(verdict(VerdictWord::Unknown)), [("verdict_unknown", Grade::Deny)]);
     assert_eq!(
-        told(Some(Err(Missing::Backend("down".to_owned())))),
+        told(Some(Err(Missing::Backend { why: "down".to_owned(), outage: true }))),
         [("backend_unavailable", Grade::Unanswered)]
     );
     assert_eq!(told(None), [("deadline_exceeded", Grade::Unanswered)]);
@@ -264,6 +278,12 @@ fn provenance_must_name_allowed_images_alone() {
     assert_eq!(base_image("[provenance]", with_stranger, None), [("base_denied", Grade::Deny)]);
     let without_digest = built(vec![material("pkg:docker/base@1", None)]);
     assert_eq!(base_image("[provenance]", without_digest, None), [("base_denied", Grade::Deny)]);
+    let failing = || Fault::Failing { host: "reg.test".to_owned(), status: 502 };
+    let half_read = Base { unknown: Some(failing()), ..built(vec![base()]) };
+    assert_eq!(base_image("[provenance]", half_read, None), [("registry_failing", Grade::Unanswered)]);
+    let too_many = Fault::TooMany { host: "reg.test".to_owned(), what: "inputs", limit: 1 };
+    let refused = Base { refused: Some(too_many), unknown: Some(failing()), ..built(Vec::new()) };
+    assert_eq!(base_image("[provenance]", refused, None), [("registry_too_much", Grade::Deny)]);
     let silent = built(vec![material("git+https://git.test/a", None)]);
     assert_eq!(base_image("[provenance]", silent, None), [("base_unknown", Grade::Deny)]);
 }

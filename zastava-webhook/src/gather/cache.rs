@@ -144,6 +144,8 @@ struct Life {
 
 impl<K, V> Expiry<K, Kept<V>> for Life {
     fn expire_after_create(&self, _: &K, kept: &Kept<V>, _: Instant) -> Option<Duration> {
-        Some(if kept.value.is_ok() { self.positive } else { self.negative })
+        let life = if kept.value.is_ok() { self.positive } else { self.negative };
+        // One that is put back is no younger for that.
+        Some(life.saturating_sub(kept.since.elapsed()))
     }
 }

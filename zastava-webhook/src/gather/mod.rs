@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout_at;
 use zastava_common::{
     backend::Backend,
-    config::Cache,
+    config::{Cache, SbomLevel},
     evidence::{Digest, ImageReference, Source, registry::PullSecrets},
     metric,
 };
@@ -109,7 +109,13 @@ impl Gatherer {
         // All at once. No tasks of their own: what is known is had without a wait, and each look-up is a task already.
         let parts = images.iter().map(|image| self.evidence(image, rules, question));
         let mut parts = join_all(parts).await;
-        if rules.verdict {
+        let without_sbom = |part: &Part| match &part.known.evidence {
+            Some(Ok(evidence)) => evidence.sbom.as_ref().and_then(|sbom| sbom.level(evidence)).is_none(),
+            _ => false,
+        };
+        // Its catalogue may have the SBOM that the registry has not.
+        let catalogue = rules.sbom == Some(SbomLevel::Present) && parts.iter().any(without_sbom);
+        if rules.verdict || catalogue {
             self.ask_backend(images, &mut parts, question).await;
         }
         let depth = parts.iter().map(|part| part.depth).max().unwrap_or_default();
@@ -207,10 +213,11 @@ impl Gatherer {
         question: &Question,
         load: impl Future<Output = Result<Result<V, Missing>, Box<Result<V, Missing>>>> + Send + 'static,
     ) -> Looked<V> {
-        if let Some(Kept { since, value }) = cache.get(&key).await {
+        let old = cache.get(&key).await;
+        if let Some(Kept { since, value }) = &old {
             let age = since.elapsed();
             if question.max_age.is_none_or(|most| age <= most) {
-                return Looked { value, age: Some(age) };
+                return Looked { value: value.clone(), age: Some(age) };
             }
             cache.invalidate(&key).await;
         }
@@ -220,14 +227,23 @@ impl Gatherer {
                 let loaded = lookups.run(load).await.unwrap_or_else(|missing| Err(Box::new(Err(missing))));
                 loaded.map(|value| Kept { since: Instant::now(), value })
             };
-            match cache.try_get_with(key, load).await {
+            match cache.try_get_with(key.clone(), load).await {
                 Ok(Kept { value, .. }) => value,
-                Err(unkept) => (**unkept).clone(),
+                Err(unkept) => {
+                    // An outage takes away nothing that was known: what is not fresh enough for a refusal is enough for
+                    // those who would be let through.
+                    let passes = unkept.as_ref().as_ref().as_ref().err().is_none_or(Missing::is_outage);
+                    if let Some(old) = old.filter(|_| passes && !cache.contains_key(&key)) {
+                        cache.insert(key, old).await;
+                    }
+                    (**unkept).clone()
+                }
             }
         });
         let value = match timeout_at(question.deadline.into(), task).await {
             Ok(Ok(value)) => value,
-            // It panicked, or the program ends.
+            Ok(Err(error)) if error.is_panic() => Err(Missing::Panic),
+            // The program ends.
             Ok(Err(_)) | Err(_) => Err(Missing::Deadline),
         };
         Looked { value, age: None }

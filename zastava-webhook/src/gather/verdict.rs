@@ -103,7 +103,7 @@ impl Verdicts {
         self.known.weighted_size()
     }
 
-    /// About all of these, in one question at most.
+    /// About all of these, in one question as a rule.
     pub(super) async fn of(
         &self,
         images: Vec<(usize, ImageReference, Digest)>,
@@ -129,31 +129,30 @@ impl Verdicts {
                 _ => wanted.push((at, image, key)),
             }
         }
-        if wanted.is_empty() {
-            return found;
+        for wanted in rounds(wanted) {
+            let asked = self.ask(&wanted, question).await;
+            found.extend(wanted.into_iter().map(|(at, _, key)| {
+                let verdict = match &asked {
+                    Ok(verdicts) => match verdicts.get(&key.digest) {
+                        Some(kept) => Ok(Arc::clone(&kept.verdict)),
+                        None => Ok(Arc::new(Verdict {
+                            word: VerdictWord::Unknown,
+                            reasons: Vec::new(),
+                            has_sbom: false,
+                        })),
+                    },
+                    Err(missing) => Err(missing.clone()),
+                };
+                (at, verdict, None)
+            }));
         }
-        let asked = self.ask(&wanted, question).await;
-        found.extend(wanted.into_iter().map(|(at, _, key)| {
-            let verdict = match &asked {
-                Ok(verdicts) => match verdicts.get(&key.digest) {
-                    Some(kept) => Ok(Arc::clone(&kept.verdict)),
-                    None => Ok(Arc::new(Verdict {
-                        word: VerdictWord::Unknown,
-                        reasons: Vec::new(),
-                        has_sbom: false,
-                    })),
-                },
-                Err(missing) => Err(missing.clone()),
-            };
-            (at, verdict, None)
-        }));
         found
     }
 
     /// One question for all who ask the same now. It goes on when the request that began it is out of time.
     async fn ask(
         &self,
-        wanted: &[(usize, ImageReference, Key)],
+        wanted: &[Wanted],
         question: &Question,
     ) -> Result<Arc<BTreeMap<String, Kept>>, Missing> {
         let mut keys: Vec<Key> = wanted.iter().map(|(_, _, key)| key.clone()).collect();
@@ -169,7 +168,10 @@ impl Verdicts {
         let task = tokio::spawn(async move {
             let load = this.load(&namespace, &labels, &references);
             let asked = this.asked.try_get_with(keys.clone(), load).await;
-            let asked = asked.map_err(|error: Arc<BackendError>| Missing::Backend(error.to_string()))?;
+            let asked = asked.map_err(|error: Arc<BackendError>| Missing::Backend {
+                why: error.to_string(),
+                outage: error.is_outage(),
+            })?;
             for key in keys {
                 if let Some(kept) = asked.get(&key.digest) {
                     this.known.insert(key, kept.clone()).await;
@@ -179,7 +181,8 @@ impl Verdicts {
         });
         match timeout_at(question.deadline.into(), task).await {
             Ok(Ok(asked)) => asked,
-            // It panicked, or the program ends.
+            Ok(Err(error)) if error.is_panic() => Err(Missing::Panic),
+            // The program ends.
             Ok(Err(_)) | Err(_) => Err(Missing::Deadline),
         }
     }
@@ -218,6 +221,23 @@ fn word(backend::Verdict { verdict, has_sbom, reasons, .. }: backend::Verdict) -
     Verdict { word, reasons, has_sbom: has_sbom.unwrap_or(false) }
 }
 
+type Wanted = (usize, ImageReference, Key);
+
+/// One for each question: an answer goes by digest, so that one digest in two repositories is asked about twice.
+fn rounds(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+    let mut rounds: Vec<Vec<Wanted>> = Vec::new();
+    for one in wanted {
+        let fits = |round: &&mut Vec<Wanted>| {
+            round.iter().all(|(_, _, key)| key.digest != one.2.digest || key.repository == one.2.repository)
+        };
+        match rounds.iter_mut().find(fits) {
+            Some(round) => round.push(one),
+            None => rounds.push(vec![one]),
+        }
+    }
+    rounds
+}
+
 /// How long a verdict is remembered: never longer than the backend stands by it, and a no for a short time.
 #[derive(Clone, Copy, Debug)]
 struct Life {
@@ -242,5 +262,31 @@ impl Expiry<Key, Kept> for Life {
         _: Option<Duration>,
     ) -> Option<Duration> {
         self.expire_after_create(key, kept, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_question_asks_about_a_digest_in_one_repository_alone() {
+        let wanted = |image: &str, digest: &str| {
+            let image: ImageReference = image.parse().unwrap();
+            let key = Key {
+                digest: digest.to_owned(),
+                repository: image.name(),
+                namespace: "shop".into(),
+                labels: Labels::default(),
+            };
+            (0, image, key)
+        };
+        let all = [("r.test/a:1", "d"), ("r.test/b", "d"), ("r.test/b", "e"), ("r.test/a:2", "d")];
+        let rounds = rounds(all.map(|(image, digest)| wanted(image, digest)).into());
+        let names = |round: &Vec<Wanted>| {
+            round.iter().map(|(_, image, key)| format!("{}@{}", image.name(), key.digest)).collect::<Vec<_>>()
+        };
+        let names: Vec<_> = rounds.iter().map(names).collect();
+        assert_eq!(names, [vec!["r.test/a@d", "r.test/b@e", "r.test/a@d"], vec!["r.test/b@d"]]);
     }
 }

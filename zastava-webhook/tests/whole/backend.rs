@@ -83,6 +83,7 @@ async fn without_the_backend_the_namespace_decides() {
     let mut world = World::start(600, true);
     let shop = Shop::start(&world, true).await;
     world.tell("break");
+    while world.told(1) != ["did break"] {}
 
     assert_eq!(reasons(&shop.ask("app", "app", "shop").await), (false, "backend_unavailable"));
     let open = shop.ask("app", "app", "dev").await;
@@ -92,5 +93,6 @@ async fn without_the_backend_the_namespace_decides() {
     assert_eq!(reasons(&shop.ask("other", "other", "dev").await), (false, "backend_unavailable unsigned"));
 
     world.tell("mend");
+    while world.told(1) != ["did mend"] {}
     assert_eq!(reasons(&shop.ask("app", "app", "shop").await), (true, ""));
 }
