@@ -39,7 +39,7 @@ pub enum Outcome {
     Verified(Verified),
     /// Everything there is was looked at, and nothing of it satisfies.
     Refused(Refusal),
-    /// Nothing satisfied, but not everything could be looked at.
+    /// Nothing satisfied, but not everything could be looked at, for an outage.
     Unknown(Fault),
 }
 
@@ -112,7 +112,7 @@ impl Reason {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sbom {
     pub found: Vec<SbomFound>,
-    /// Why there may be more than were found.
+    /// Why there may be more than were found: an outage.
     pub unknown: Option<Fault>,
 }
 
@@ -159,16 +159,20 @@ pub enum Format {
 /// What is known about what an image was built on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Base {
-    /// What signed provenance says went into the build: **all** of it, also images that were not its base.
+    /// What signed provenance says went into the build: **all** of it, also images that were not its base. Empty where
+    /// there are too many, and where it is of the platforms and that of one of them names no image.
     pub materials: Vec<Material>,
-    /// Whether there is provenance signed by one of the verifiers; `materials` may be empty all the same.
+    /// Whether there is provenance signed by one of the verifiers, of the digest itself or of each of its platforms;
+    /// `materials` may be empty all the same.
     pub provenance: bool,
     /// The layers of each platform's image, which a base's can be compared with.
     pub layers: Vec<Layers>,
     /// What the image says of itself. Whoever built it wrote what they liked.
     pub hint: Option<Hint>,
-    /// Why there may be more than this.
+    /// Why there may be more than this: an outage.
     pub unknown: Option<Fault>,
+    /// Why `materials` or `layers` cannot be told, and never will be: no outage.
+    pub refused: Option<Fault>,
 }
 
 /// One input of a build by signed provenance (SLSA `resolvedDependencies` or `materials`).

@@ -1,6 +1,7 @@
 //! Manifests, indexes and image configurations, as much of them as is asked about (OCI image specification 1.1; Docker's
 //! schema 2 has the same fields).
 
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use self::keys::Keys;
 use super::digest::Digest;
 
 /// The most of a manifest that is read: what the distribution specification wants registries to take.
@@ -103,12 +105,41 @@ struct Document {
     annotations: Annotations,
 }
 
+const PLATFORM: Keys = Keys(&[("architecture", Keys::NONE), ("os", Keys::NONE), ("variant", Keys::NONE)]);
+
+const DESCRIPTOR: Keys = Keys(&[
+    ("mediaType", Keys::NONE),
+    ("digest", Keys::NONE),
+    ("size", Keys::NONE),
+    ("artifactType", Keys::NONE),
+    ("annotations", Keys::NONE),
+    ("platform", PLATFORM),
+]);
+
+const DOCUMENT: Keys = Keys(&[
+    ("mediaType", Keys::NONE),
+    ("artifactType", Keys::NONE),
+    ("config", DESCRIPTOR),
+    ("layers", DESCRIPTOR),
+    ("manifests", DESCRIPTOR),
+    ("subject", DESCRIPTOR),
+    ("annotations", Keys::NONE),
+]);
+
 #[derive(Deserialize)]
 struct ConfigDocument {
-    #[serde(flatten)]
-    platform: Platform,
+    architecture: String,
+    os: String,
+    variant: Option<String>,
     rootfs: RootFs,
 }
+
+const CONFIG: Keys = Keys(&[
+    ("architecture", Keys::NONE),
+    ("os", Keys::NONE),
+    ("variant", Keys::NONE),
+    ("rootfs", Keys(&[("diff_ids", Keys::NONE)])),
+]);
 
 #[derive(Deserialize)]
 struct RootFs {
@@ -135,8 +166,7 @@ pub enum NoManifest {
 impl Manifest {
     /// Reads a document that was sent as `media_type`. Refuses one that could mean two things (CVE-2021-41190).
     pub fn parse(bytes: &[u8], media_type: Option<&str>) -> Result<Self, NoManifest> {
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|error| NoManifest::Json(error.to_string()))?;
+        let document: Document = read(bytes, DOCUMENT)?;
         let Document { media_type: itself, artifact_type, config, layers, manifests, subject, annotations } =
             document;
         let sent = media_type.map(|sent| sent.split(';').next().unwrap_or_default().trim());
@@ -193,9 +223,13 @@ impl Image {
 }
 
 impl Descriptor {
-    /// What BuildKit put into an index to tell about an image of it.
+    /// What BuildKit put into an index to tell about an image of it. It gives it a platform that no machine is of: what
+    /// has another, or none, is run whatever its annotations say, for runtimes do not look at them.
     pub fn is_attestation(&self) -> bool {
-        self.annotations.get("vnd.docker.reference.type").is_some_and(|kind| kind == "attestation-manifest")
+        let annotated = self.annotations.get("vnd.docker.reference.type");
+        let nowhere = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
+        annotated.is_some_and(|kind| kind == "attestation-manifest")
+            && self.platform.as_ref().is_some_and(nowhere)
     }
 
     /// The image that BuildKit's attestation is about.
@@ -211,8 +245,8 @@ impl Descriptor {
 
 impl ImageConfig {
     pub fn parse(bytes: &[u8]) -> Result<Self, NoManifest> {
-        let ConfigDocument { platform, rootfs } =
-            serde_json::from_slice(bytes).map_err(|error| NoManifest::Json(error.to_string()))?;
+        let ConfigDocument { architecture, os, variant, rootfs } = read(bytes, CONFIG)?;
+        let platform = Platform { architecture, os, variant };
         if rootfs.diff_ids.len() > MAX_ENTRIES {
             return Err(NoManifest::TooMany);
         }
@@ -229,6 +263,11 @@ impl std::fmt::Display for Platform {
             _ => Ok(()),
         }
     }
+}
+
+fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], keys: Keys) -> Result<T, NoManifest> {
+    let read = keys::check(bytes, keys).and_then(|()| serde_json::from_slice(bytes));
+    read.map_err(|error| NoManifest::Json(error.to_string()))
 }
 
 /// Go writes an empty map as `null`.

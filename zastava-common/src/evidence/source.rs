@@ -81,15 +81,16 @@ impl Source {
             let found: Vec<SbomFound> = all().flat_map(|findings| findings.sboms.clone()).collect();
             Sbom { found, unknown: unknown.clone() }
         });
-        let mut base = wanted.base.as_ref().map(|_| {
-            let materials = all().flat_map(|findings| findings.materials.clone()).collect();
-            let provenance = all().any(|findings| findings.provenance);
-            Base { materials, provenance, unknown, ..Base::default() }
-        });
+        let mut base = wanted.base.as_ref().map(|_| Base { unknown, ..whole.base(&each, complete) });
         if let Some(base) = &mut base {
             match layers(reader, &document).await {
                 Ok((layers, hint)) => (base.layers, base.hint) = (layers, hint),
-                Err(fault) => base.unknown = Some(fault),
+                Err(fault) if fault.is_outage() => {
+                    base.unknown.get_or_insert(fault);
+                }
+                Err(fault) => {
+                    base.refused.get_or_insert(fault);
+                }
             }
         }
         Ok(Evidence { digest: digest.clone(), platforms, signatures, sbom, base })
@@ -148,8 +149,9 @@ async fn each_platform<'a>(
         let sbom_on_each = each.iter().all(|platform| best(platform, &platform.subject).is_some());
         let sbom =
             wanted.sbom.is_some() && best(whole, &whole.subject) < Some(SbomLevel::Signed) && sbom_on_each;
-        let provenance =
-            wanted.base.as_ref().is_some_and(|verifiers| !verifiers.is_empty()) && !whole.provenance;
+        let provenance = wanted.base.as_ref().is_some_and(|verifiers| !verifiers.is_empty())
+            && !whole.has_provenance()
+            && each.iter().all(Findings::has_provenance);
         if !signatures && !sbom && !provenance {
             return each;
         }

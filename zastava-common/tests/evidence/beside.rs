@@ -1,6 +1,6 @@
 //! What else there is about an image: SBOMs and its base.
 
-use zastava_common::evidence::{Evidence, Format, Layers, SbomLevel, Wanted, registry::PullSecrets};
+use zastava_common::evidence::{Evidence, Fault, Format, Layers, SbomLevel, Wanted, registry::PullSecrets};
 
 use crate::{
     lab::{Lab, STYLES, gather},
@@ -109,6 +109,32 @@ async fn a_base_is_proved_by_layers_and_told_by_signed_provenance() {
         assert!(!layers("other").await.start_with(&of_base));
         assert!(!of_base.start_with(&base.layers[0]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provenance_of_one_platform_is_none_of_the_whole() {
+    let made = made();
+    let lab = Lab::start(STYLES[0]).await;
+    lab.put_image("team/app", made.digest("multi"));
+    lab.attach("team/app", &made, &["provenance-bundle"]);
+    let wanted = Wanted { base: Some(any(vec![key("p256")])), ..Wanted::default() };
+    let base = gather(&lab, "team/app", "multi", &wanted).await.unwrap().base.unwrap();
+    assert_eq!((base.provenance, base.materials), (false, vec![]), "the other platform has none");
+    assert_eq!((base.layers.len(), base.unknown, base.refused), (2, None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn layers_that_are_never_read_are_no_outage() {
+    let made = made();
+    let lab = Lab::start(STYLES[0]).await;
+    lab.put_image("team/app", made.digest("multi"));
+    let index = lab.put_index("team/app", &[Lab::platform(made.digest("multi"), "amd64")]);
+    let wanted = Wanted { base: Some(any(vec![key("p256")])), ..Wanted::default() };
+    let reference = lab.image("team/app");
+    let evidence = lab.source().gather(&reference, &index, &wanted, &PullSecrets::default()).await.unwrap();
+    let base = evidence.base.unwrap();
+    assert!(base.unknown.is_none() && base.layers.is_empty());
+    assert!(matches!(base.refused, Some(Fault::Unsupported { .. })), "{:?}", base.refused);
 }
 
 #[test]

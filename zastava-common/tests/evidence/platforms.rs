@@ -1,5 +1,6 @@
 //! Images for several platforms: signed as a whole, or each.
 
+use serde_json::json;
 use zastava_common::evidence::{Outcome, Reason, Wanted, registry::PullSecrets};
 
 use crate::{
@@ -35,6 +36,29 @@ async fn an_index_is_signed_as_a_whole_or_in_each_of_its_platforms() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_annotated_as_an_attestation_must_be_signed_all_the_same() {
+    let made = made();
+    let lab = Lab::start(STYLES[0]).await;
+    for image in ["other", "arm"] {
+        lab.put_image("team/app", made.digest(image));
+    }
+    lab.attach("team/app", &made, &["leaf-arm-bundle"]);
+    // Runtimes take it for linux/amd64.
+    let annotations = json!({
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": made.digest("arm"),
+    });
+    let mut evil = Lab::platform(made.digest("other"), "amd64");
+    evil["annotations"] = annotations;
+    let index = lab.put_index("team/app", &[evil, Lab::platform(made.digest("arm"), "arm64")]);
+    let wanted = signed_by(any(vec![key("p256")]));
+    let reference = lab.image("team/app");
+    let evidence = lab.source().gather(&reference, &index, &wanted, &PullSecrets::default()).await.unwrap();
+    assert_eq!(evidence.platforms.len(), 2);
+    assert!(evidence.signatures.iter().all(|fact| !fact.is_verified()), "{:?}", evidence.signatures);
 }
 
 #[tokio::test(flavor = "multi_thread")]

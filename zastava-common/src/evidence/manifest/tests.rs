@@ -61,13 +61,90 @@ fn attestations_of_an_index_are_no_images_of_it() {
         r#","annotations":{{"vnd.docker.reference.type":"attestation-manifest","vnd.docker.reference.digest":"{other}"}}"#
     );
     let platform = r#","platform":{"architecture":"arm64","os":"linux","variant":"v8"}"#;
-    let text = format!(r#"{{"manifests":[{},{}]}}"#, descriptor(platform), descriptor(&attestation));
+    let nowhere = r#","platform":{"architecture":"unknown","os":"unknown"}"#;
+    let text = format!(
+        r#"{{"manifests":[{},{}]}}"#,
+        descriptor(platform),
+        descriptor(&format!("{attestation}{nowhere}"))
+    );
     let index = Index::parse_referrers(text.as_bytes()).unwrap();
     let images: Vec<String> =
         index.images().map(|image| image.platform.as_ref().unwrap().to_string()).collect();
     assert_eq!(images, ["linux/arm64/v8"]);
     assert_eq!(index.manifests[1].attests(), Some(other));
     assert_eq!(index.manifests[0].attests(), None);
+    // Runtimes choose by platform, whatever is annotated.
+    for (annotations, platform) in [
+        (attestation.as_str(), platform),
+        (&attestation, r#","platform":{"architecture":"unknown","os":"linux"}"#),
+        (&attestation, r#","platform":{"architecture":"amd64","os":"unknown"}"#),
+        (&attestation, r#","platform":null"#),
+        (&attestation, ""),
+        ("", nowhere),
+    ] {
+        let text = format!(r#"{{"manifests":[{}]}}"#, descriptor(&format!("{annotations}{platform}")));
+        let index = Index::parse_referrers(text.as_bytes()).unwrap();
+        assert_eq!((index.images().count(), index.manifests[0].attests()), (1, None), "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_go_takes_for_another_is_refused() {
+    let index = |more: &str, in_entry: &str| {
+        let text = format!(r#"{{"manifests":[{}]{more}}}"#, descriptor(in_entry));
+        Index::parse_referrers(text.as_bytes()).map(|index| index.manifests.len())
+    };
+    let platform = |more: &str| format!(r#","platform":{{"os":"linux","architecture":"amd64"{more}}}"#);
+    assert_eq!(
+        index(r#","urls":[],"Manifest":[],"x":{"Digest":1}"#, &platform(r#","os.version":"1""#)),
+        Ok(1)
+    );
+    for (more, in_entry) in [
+        (r#","Manifests":[]"#, String::new()),
+        (r#","MANIFESTS":null"#, String::new()),
+        (r#","\u004danifests":[]"#, String::new()),
+        ("", r#","Digest":"x""#.to_owned()),
+        ("", r#","Platform":{}"#.to_owned()),
+        (",\"manifest\u{17f}\":[]", String::new()),
+        ("", platform(r#","OS":"linux""#)),
+        ("", platform(r#","o\u017f":"linux""#)),
+        ("", platform(r#","os":"linux""#)),
+    ] {
+        let read = index(more, &in_entry);
+        assert!(matches!(read, Err(NoManifest::Json(_))), "{more} {in_entry}: {read:?}");
+    }
+    let alone = format!(r#"{{"Manifests":[{}],"manifests":null}}"#, descriptor(""));
+    assert!(matches!(Index::parse_referrers(alone.as_bytes()), Err(NoManifest::Json(_))));
+    for more in [r#","Config":{}"#, r#","LAYERS":[]"#, r#","Subject":null"#, r#","mediatype":"x""#] {
+        let read = Manifest::parse(image(more).as_bytes(), Some(OCI));
+        assert!(matches!(read, Err(NoManifest::Json(_))), "{more}: {read:?}");
+    }
+    let within = image("").replace(r#""size":0"#, r#""size":0,"Size":1"#);
+    assert!(matches!(Manifest::parse(within.as_bytes(), Some(OCI)), Err(NoManifest::Json(_))));
+}
+
+#[test]
+fn a_configuration_has_no_key_that_go_takes_for_another() {
+    let config = |more: &str, in_rootfs: &str| {
+        let text = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]{in_rootfs}}}{more}}}"#
+        );
+        ImageConfig::parse(text.as_bytes()).map(|config| config.platform.to_string())
+    };
+    let others = r#","config":{"Env":["OS=1"],"Os":1},"container_config":{},"os.version":"1","Author":"a""#;
+    assert_eq!(config(others, "").as_deref(), Ok("linux/amd64"));
+    for (more, in_rootfs) in [
+        (r#","RootFS":{}"#, ""),
+        (r#","rootf\u017f":{}"#, ""),
+        (r#","Architecture":"arm64""#, ""),
+        (r#","os":"linux""#, ""),
+        (r#","rootfs":{}"#, ""),
+        ("", r#","Diff_IDs":[]"#),
+        ("", r#","diff_ids":[]"#),
+    ] {
+        let read = config(more, in_rootfs);
+        assert!(matches!(read, Err(NoManifest::Json(_))), "{more} {in_rootfs}: {read:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What was found for one subject, an image or an index, while its evidence comes in piece by piece.
 
+#[cfg(test)]
+mod tests;
+
 use crate::evidence::{
-    Digest, Fault, Form, Format, Material, Outcome, Reason, Refusal, SbomFound, SbomLevel, SignerFact,
+    Base, Digest, Fault, Form, Format, Material, Outcome, Reason, Refusal, SbomFound, SbomLevel, SignerFact,
     Verified, Verifiers,
     facts::refusal,
     predicate,
@@ -10,7 +13,7 @@ use crate::evidence::{
     verifier::{Need, Verifier},
 };
 
-/// Inputs of a build that are kept of all provenance of one image.
+/// Inputs of a build that are kept of all provenance of one subject.
 const MAX_MATERIALS: usize = 2_000;
 
 /// SBOMs that are kept of one image.
@@ -22,9 +25,12 @@ pub(super) struct Findings<'a> {
     wanted: &'a Wanted,
     signers: Vec<Signer>,
     pub(super) sboms: Vec<SbomFound>,
-    pub(super) materials: Vec<Material>,
-    pub(super) provenance: bool,
-    /// The first reason why something could not be looked at.
+    /// None where there are `too_many`.
+    materials: Vec<Material>,
+    too_many: Option<Fault>,
+    /// The verifiers whose provenance there is.
+    provenance: Vec<String>,
+    /// The first outage for which something could not be looked at.
     pub(super) unknown: Option<Fault>,
 }
 
@@ -46,7 +52,8 @@ impl<'a> Findings<'a> {
             signers: vec![none; verifiers],
             sboms: Vec::new(),
             materials: Vec::new(),
-            provenance: false,
+            too_many: None,
+            provenance: Vec::new(),
             unknown: None,
         }
     }
@@ -96,16 +103,20 @@ impl<'a> Findings<'a> {
     fn consider_provenance(&mut self, predicate: &str, signature: &Signature) {
         let Some(verifiers) = &self.wanted.base else { return };
         for verifier in satisfied(verifiers, signature, &self.subject) {
-            self.provenance = true;
-            for (uri, digest) in predicate::materials(predicate) {
-                if self.materials.len() == MAX_MATERIALS {
-                    let what = "inputs of its build";
-                    let host = signature.source().to_string();
-                    self.unknown.get_or_insert(Fault::TooMany { host, what, limit: MAX_MATERIALS });
-                    return;
-                }
-                self.materials.push(Material { uri, digest, verifier: verifier.clone() });
+            let materials = predicate::materials(predicate).take(MAX_MATERIALS + 1);
+            let verified = |(uri, digest)| Material { uri, digest, verifier: verifier.clone() };
+            self.materials.extend(materials.map(verified));
+            if !self.provenance.contains(&verifier) {
+                self.provenance.push(verifier);
             }
+        }
+        if self.materials.len() > MAX_MATERIALS {
+            let (host, what) = (signature.source().to_string(), "inputs of its build");
+            self.too_many = Some(Fault::TooMany { host, what, limit: MAX_MATERIALS });
+        }
+        // Those that are left out could be the ones that are not allowed.
+        if self.too_many.is_some() {
+            self.materials.clear();
         }
     }
 
@@ -183,6 +194,34 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// What signed provenance says: that of the subject, else that of `each` platform of it, where that is `complete`
+    /// and one verifier's. Of platforms, each must name an image: one that does not may be built on anything.
+    pub(super) fn base(&self, each: &[Self], complete: bool) -> Base {
+        let (of, named) = if self.has_provenance() {
+            (std::slice::from_ref(self), true)
+        } else if complete && shared(each, Self::has_provenance_by) {
+            (each, shared(each, Self::names_image_by))
+        } else {
+            (Default::default(), false)
+        };
+        let refused = of.iter().find_map(|findings| findings.too_many.clone());
+        let told = of.iter().filter(|_| named && refused.is_none());
+        let materials = told.flat_map(|findings| findings.materials.clone()).collect();
+        Base { materials, provenance: !of.is_empty(), refused, ..Base::default() }
+    }
+
+    pub(super) fn has_provenance(&self) -> bool {
+        !self.provenance.is_empty()
+    }
+
+    fn has_provenance_by(&self, verifier: &str) -> bool {
+        self.provenance.iter().any(|by| by == verifier)
+    }
+
+    fn names_image_by(&self, verifier: &str) -> bool {
+        self.materials.iter().any(|material| material.verifier == verifier && material.is_image())
+    }
+
     /// Whether some verifier is satisfied here that was so wherever `others` were looked at.
     pub(super) fn shares_signer(&self, others: &[Self]) -> bool {
         let satisfied = |findings: &Self, at| matches!(findings.signers.get(at), Some(Signer::Satisfied(..)));
@@ -227,6 +266,12 @@ impl Checked {
         let Self { identity, logged } = self.clone();
         Outcome::Verified(Verified { signed, form, identity, logged })
     }
+}
+
+/// Whether something holds by one and the same verifier for `each`, of which there is one at least.
+fn shared<'a>(each: &[Findings<'a>], holds: impl Fn(&Findings<'a>, &str) -> bool) -> bool {
+    let Some(first) = each.first() else { return false };
+    first.provenance.iter().any(|verifier| each.iter().all(|findings| holds(findings, verifier)))
 }
 
 /// The verifiers that an attestation's signature satisfies.

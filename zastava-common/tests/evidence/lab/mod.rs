@@ -138,6 +138,22 @@ impl Lab {
         self.put_manifest(repository, &subject.fallback_tag(), media_type, index.to_string().as_bytes());
     }
 
+    /// The entry of an index for an image of those made.
+    pub(crate) fn platform(digest: &Digest, architecture: &str) -> Value {
+        let content = made::blob(digest);
+        let manifest: Value = serde_json::from_slice(&content).unwrap();
+        let platform = json!({ "os": "linux", "architecture": architecture });
+        json!({ "mediaType": manifest["mediaType"], "digest": digest, "size": content.len(), "platform": platform })
+    }
+
+    pub(crate) fn put_index(&self, repository: &str, entries: &[Value]) -> Digest {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries }).to_string();
+        let digest = Digest::sha256(index.as_bytes());
+        self.put_manifest(repository, &digest.to_string(), media_type, index.as_bytes());
+        digest
+    }
+
     pub(crate) fn put_blob(&self, repository: &str, content: &[u8]) {
         let Reply { status, headers, .. } =
             request("POST", &self.host, &format!("/v2/{repository}/blobs/uploads/"), &[], &[]);
