@@ -127,7 +127,7 @@ fn machine(quick: bool) -> Result<String> {
     let mut tables = String::new();
     let outcomes = vm::on_kernels(&[Series::V6_12], &how, &command, |_, line| collect(&mut tables, line))?;
     for vm::Outcome { version, verdict, .. } in outcomes {
-        if let Verdict::Failure(why) = verdict {
+        if let Verdict::Failure(why) | Verdict::Unbegun(why) = verdict {
             bail!("the machine with Linux {version}: {why}");
         }
         let title = format!(

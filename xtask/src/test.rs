@@ -223,7 +223,7 @@ fn machines(part: &str, kernels: &[Series], how: &vm::How, command: &[OsString])
                 took,
                 failure: match verdict {
                     Verdict::Success => None,
-                    Verdict::Failure(why) => Some(why),
+                    Verdict::Failure(why) | Verdict::Unbegun(why) => Some(why),
                 },
             })
             .collect(),

@@ -131,10 +131,17 @@ pub(crate) fn on_kernels(
         );
         let begun = Instant::now();
         let size = machine::Size { clock, memory: *memory };
-        let verdict = machine::boot(&kernel, &image, size, Duration::from_secs(*timeout), |line| {
-            println!("[{series}] {line}");
-            watch(*series, line);
-        });
+        let mut boot = || {
+            machine::boot(&kernel, &image, size, Duration::from_secs(*timeout), |line| {
+                println!("[{series}] {line}");
+                watch(*series, line);
+            })
+        };
+        let mut verdict = boot();
+        if let Ok(Verdict::Unbegun(why)) = &verdict {
+            println!("kernel {series}: {why}: booting once more");
+            verdict = boot();
+        }
         drop(fs::remove_file(&image));
         let (verdict, took) = (verdict?, begun.elapsed());
         println!("kernel {series}: {verdict} in {}", step::seconds(took));

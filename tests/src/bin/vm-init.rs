@@ -44,7 +44,7 @@ const MOUNTS: [(&str, &str); 12] = [
 
 fn main() {
     // The firmware leaves its last line open.
-    println!();
+    println!("\nzastava-vm begins");
     let verdict = match panic::catch_unwind(live) {
         Ok(Ok(())) => "success".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// What init prints before it powers the machine off; tests/src/bin/vm-init.rs prints it.
 const VERDICT: &str = "zastava-vm: ";
+/// What it prints first.
+const BEGINS: &str = "zastava-vm begins";
 
 /// What a kernel prints when nothing good can follow.
 const FATAL: [&str; 5] =
@@ -14,13 +16,16 @@ const FATAL: [&str; 5] =
 pub(crate) enum Verdict {
     Success,
     Failure(String),
+    /// The kernel was lost before init began: nothing was tried. The emulator has been seen to do so with kernels that
+    /// rewrite their own instructions while they boot.
+    Unbegun(String),
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Success => f.write_str("success"),
-            Self::Failure(why) => f.write_str(why),
+            Self::Failure(why) | Self::Unbegun(why) => f.write_str(why),
         }
     }
 }
@@ -30,12 +35,14 @@ impl fmt::Display for Verdict {
 pub(super) struct Console {
     verdict: Option<Verdict>,
     fatal: Option<String>,
+    begun: bool,
 }
 
 impl Console {
     /// Takes one line as it came; returns it as text to show.
     pub(super) fn line(&mut self, raw: &[u8]) -> String {
         let text = plain(&String::from_utf8_lossy(raw));
+        self.begun |= text == BEGINS;
         if let Some(verdict) = text.strip_prefix(VERDICT) {
             let verdict = match verdict.trim() {
                 "success" => Verdict::Success,
@@ -61,6 +68,7 @@ impl Console {
 
     pub(super) fn verdict(self) -> Verdict {
         match (self.fatal, self.verdict) {
+            (Some(sign), None) if !self.begun => Verdict::Unbegun(format!("the kernel is lost: {sign}")),
             (Some(sign), _) => Verdict::Failure(format!("the kernel is lost: {sign}")),
             (None, Some(verdict)) => verdict,
             (None, None) => Verdict::Failure("the machine ended without a verdict".to_owned()),
@@ -124,6 +132,13 @@ mod tests {
         );
         // What a program prints is not the kernel speaking.
         assert_eq!(verdict_of(&["echo: BUG: soft lockup", "zastava-vm: success"]), Verdict::Success);
+    }
+
+    #[test]
+    fn a_kernel_that_is_lost_before_init_began_has_tried_nothing() {
+        let lost = "[    2.085164] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI";
+        assert!(matches!(verdict_of(&["Booting from ROM...", lost]), Verdict::Unbegun(_)));
+        assert!(matches!(verdict_of(&["zastava-vm begins\r", lost]), Verdict::Failure(_)));
     }
 
     #[test]
