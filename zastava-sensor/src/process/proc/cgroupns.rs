@@ -3,7 +3,7 @@
 //! On cgroup v2 runtimes give a container a namespace of its own. Read from there, the cgroup of whatever runs beside it
 //! is a path out of the namespace (`/../..`), which names no container.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -33,8 +33,8 @@ fn is_kernels(proc: &ProcRoot, tgid: u32) -> bool {
 
 /// Needs `CAP_SYS_ADMIN`, and `CAP_SYS_PTRACE` to open what is another user's.
 fn enter(link: &Path) -> io::Result<bool> {
-    let own = match File::open("/proc/thread-self/ns/cgroup") {
-        Ok(own) => own.metadata()?,
+    let own = match fs::metadata("/proc/thread-self/ns/cgroup") {
+        Ok(own) => own,
         // Built without: then there is but one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -50,30 +50,17 @@ fn enter(link: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
     use super::*;
+    use crate::process::proc::first::FirstProcess;
 
     #[test]
     fn the_namespace_of_another_process_is_entered_and_what_is_started_later_is_in_it() {
-        // Stands for the host's first process.
-        let mut host = Command::new("unshare")
-            .args(["--cgroup", "sh", "-c", "echo there; read -r _"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if line != "there\n" {
-            host.wait().unwrap();
+        let Some(host) = FirstProcess::start("--cgroup", ":", "sh") else {
             eprintln!("skipped: no cgroup namespace can be made here");
             return;
-        }
+        };
         let procfs = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(format!("/proc/{}", host.id()), procfs.path().join("1")).unwrap();
+        host.stand_in(procfs.path());
         let proc = ProcRoot::new(procfs.path());
         let own = || fs::read_link("/proc/thread-self/ns/cgroup").unwrap();
         let before = own();
@@ -85,8 +72,7 @@ mod tests {
         .join()
         .unwrap();
         let wanted = fs::read_link(procfs.path().join("1/ns/cgroup")).unwrap();
-        drop(host.stdin.take());
-        host.wait().unwrap();
+        drop(host);
         assert!(entered && !again);
         assert_eq!(inherited, wanted);
         assert!(before != wanted && own() == before);

@@ -8,6 +8,8 @@ pub mod cgroup;
 pub mod cgroupfs;
 pub mod cgroupns;
 pub mod cmdline;
+#[cfg(test)]
+pub(crate) mod first;
 pub mod maps;
 pub mod mountinfo;
 pub mod stat;

@@ -1,11 +1,11 @@
 //! On the kernel that runs the tests; as root.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -14,6 +14,7 @@ use zastava_common::abi::{FileIdentity, FileOp, Tier};
 
 use crate::kernel::record::{FileChange, What};
 use crate::kernel::sys::stat::kernel_dev;
+use crate::process::proc::first::FirstProcess;
 
 use super::super::FileWatch;
 
@@ -207,29 +208,18 @@ fn the_hosts_file_systems_are_watched_from_another_root() {
     let (procfs, point) = (bench.path("proc"), bench.path("mounted"));
     fs::create_dir(&procfs).unwrap();
     fs::create_dir(&point).unwrap();
-    // Stands for the host's first process: its mounts are not ours.
-    let mut host = Command::new("unshare")
-        .args(["--mount", "sh", "-ec", r#"mount -t tmpfs tmpfs "$0"; echo mounted; read -r _"#])
-        .arg(&point)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    if line != "mounted\n" {
-        host.wait().unwrap();
+    // Its mounts are not ours.
+    let Some(host) = FirstProcess::start("--mount", r#"mount -t tmpfs tmpfs "$0""#, &point) else {
         println!("skipped: no tmpfs can be mounted here");
         return;
-    }
-    std::os::unix::fs::symlink(format!("/proc/{}", host.id()), procfs.join("1")).unwrap();
+    };
+    host.stand_in(&procfs);
     bench.watch = FileWatch::open(Tier::Sideband, &procfs).unwrap();
     bench.watch.include_own();
     let mounted = procfs.join("1/root").join(point.strip_prefix("/").unwrap());
     fs::write(mounted.join("a"), "#!/bin/sh\n").unwrap();
     let told_of = bench.summary();
-    drop(host.stdin.take());
-    host.wait().unwrap();
+    drop(host);
     assert_eq!(told_of, [told(FileOp::Create, "mounted/a")]);
 }
 
