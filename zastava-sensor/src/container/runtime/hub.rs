@@ -49,7 +49,7 @@ pub(super) async fn run(shared: Shared, mut asks: mpsc::Receiver<Ask>) {
     loop {
         tokio::select! {
             // Those of the search wait for room: who answers them all is yet to be found.
-            ask = asks.recv(), if questions.len() < ASKS_AT_ONCE || searching.is_empty() => {
+            ask = asks.recv(), if questions.len() < ASKS_AT_ONCE || searched.is_cancelled() => {
                 let Some(Ask { id }) = ask else { return };
                 count(&shared.counters.asks);
                 let now = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
