@@ -9,7 +9,7 @@ use crate::{
     places, runtimes, setup,
     setup::packages,
     step,
-    vm::{self, console::Verdict, kernels::Series},
+    vm::{self, kernels::Series},
 };
 
 /// Measures the sensor; tests/src/bin/bench.
@@ -127,7 +127,7 @@ fn machine(quick: bool) -> Result<String> {
     let mut tables = String::new();
     let outcomes = vm::on_kernels(&[Series::V6_12], &how, &command, |_, line| collect(&mut tables, line))?;
     for vm::Outcome { version, verdict, .. } in outcomes {
-        if let Verdict::Failure(why) | Verdict::Unbegun(why) = verdict {
+        if let Some(why) = verdict.failure() {
             bail!("the machine with Linux {version}: {why}");
         }
         let title = format!(

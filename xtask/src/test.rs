@@ -20,7 +20,7 @@ use crate::{
     build_ebpf, demo, places, runtimes,
     setup::{self, packages},
     step,
-    vm::{self, console::Verdict, kernels::Series},
+    vm::{self, kernels::Series},
 };
 
 /// The end-to-end tests: one program, for this kernel and for those in machines.
@@ -221,10 +221,7 @@ fn machines(part: &str, kernels: &[Series], how: &vm::How, command: &[OsString])
                 part: format!("{part} {series} ({version})"),
                 tally,
                 took,
-                failure: match verdict {
-                    Verdict::Success => None,
-                    Verdict::Failure(why) | Verdict::Unbegun(why) => Some(why),
-                },
+                failure: verdict.failure(),
             })
             .collect(),
         Err(error) => vec![broken(part, begun, &error)],

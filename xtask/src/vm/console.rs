@@ -21,6 +21,16 @@ pub(crate) enum Verdict {
     Unbegun(String),
 }
 
+impl Verdict {
+    /// Why it is no success.
+    pub(crate) fn failure(self) -> Option<String> {
+        match self {
+            Self::Success => None,
+            Self::Failure(why) | Self::Unbegun(why) => Some(why),
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
