@@ -220,6 +220,11 @@ pub struct Hint {
 }
 
 impl Evidence {
+    /// The best that holds of its SBOMs.
+    pub fn sbom_level(&self) -> Option<SbomLevel> {
+        self.sbom.as_ref()?.level(self)
+    }
+
     /// Roughly how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
         let Self { digest: _, platforms, signatures, sbom, base } = self;

@@ -30,7 +30,7 @@ fn rule_fails(evidence: &Evidence, known: &Known, rule: &Bases) -> Option<Findin
         return Some(Finding {
             criterion: Criterion::BaseImage,
             reason: missing.reason(),
-            grade: if missing.is_outage() { Grade::Unanswered } else { Grade::Deny },
+            grade: Grade::of(missing.is_outage()),
             detail: format!("what it was built on is not known: {}", missing.detail()),
         });
     }

@@ -43,7 +43,7 @@ fn requirement_fails(evidence: &Evidence, Requirement { need, members }: &Requir
             Some(Finding {
                 criterion: Criterion::ImageSignature,
                 reason: fault.into(),
-                grade: Grade::of(fault),
+                grade: Grade::of(fault.is_outage()),
                 detail: format!("whether {verifier} signed it is not known: {fault}"),
             })
         }

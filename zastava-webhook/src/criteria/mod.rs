@@ -13,7 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use zastava_common::evidence::{Evidence, Fault, ImageReference};
+use zastava_common::evidence::{Evidence, ImageReference};
 
 use crate::{
     known::{Known, Missing},
@@ -43,8 +43,8 @@ pub enum Grade {
 
 impl Grade {
     /// Of what could not be found out: an outage alone is something to be excused.
-    pub fn of(fault: &Fault) -> Self {
-        if fault.is_outage() { Self::Unanswered } else { Self::Deny }
+    pub fn of(is_outage: bool) -> Self {
+        if is_outage { Self::Unanswered } else { Self::Deny }
     }
 }
 
@@ -53,9 +53,9 @@ impl Finding {
         Self { criterion, reason, grade: Grade::Deny, detail: detail.into() }
     }
 
-    /// What could not be found out speaks against an image too. Only an outage is something to be excused.
+    /// What could not be found out speaks against an image too.
     pub fn missing(criterion: Criterion, missing: &Missing) -> Self {
-        let grade = if missing.is_outage() { Grade::Unanswered } else { Grade::Deny };
+        let grade = Grade::of(missing.is_outage());
         Self { criterion, reason: missing.reason(), grade, detail: missing.detail() }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn check(evidence: &Evidence, known: &Known, wanted: config::SbomLeve
     // That the backend has one says that there is one, and no more.
     let catalogue =
         matches!(&known.verdict, Some(Ok(verdict)) if verdict.has_sbom).then_some(SbomLevel::Present);
-    let found = evidence.sbom.as_ref().and_then(|sbom| sbom.level(evidence)).max(catalogue);
+    let found = evidence.sbom_level().max(catalogue);
     if found >= Some(wanted) {
         return None;
     }
@@ -28,7 +28,7 @@ pub(super) fn check(evidence: &Evidence, known: &Known, wanted: config::SbomLeve
         return Some(Finding {
             criterion: Criterion::Sbom,
             reason: fault.into(),
-            grade: Grade::of(fault),
+            grade: Grade::of(fault.is_outage()),
             detail: format!("whether there is an SBOM is not known: {fault}"),
         });
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::time::timeout_at;
+use tokio::{task::JoinHandle, time::timeout_at};
 use zastava_common::{
     backend::Backend,
     config::{Cache, SbomLevel},
@@ -110,7 +110,7 @@ impl Gatherer {
         let parts = images.iter().map(|image| self.evidence(image, rules, question));
         let mut parts = join_all(parts).await;
         let without_sbom = |part: &Part| match &part.known.evidence {
-            Some(Ok(evidence)) => evidence.sbom.as_ref().and_then(|sbom| sbom.level(evidence)).is_none(),
+            Some(Ok(evidence)) => evidence.sbom_level().is_none(),
             _ => false,
         };
         // Its catalogue may have the SBOM that the registry has not.
@@ -240,13 +240,17 @@ impl Gatherer {
                 }
             }
         });
-        let value = match timeout_at(question.deadline.into(), task).await {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) if error.is_panic() => Err(Missing::Panic),
-            // The program ends.
-            Ok(Err(_)) | Err(_) => Err(Missing::Deadline),
-        };
-        Looked { value, age: None }
+        Looked { value: in_time(task, question.deadline).await, age: None }
+    }
+}
+
+/// What a task comes to by then. It goes on when it is late.
+async fn in_time<V>(task: JoinHandle<Result<V, Missing>>, deadline: Instant) -> Result<V, Missing> {
+    match timeout_at(deadline.into(), task).await {
+        Ok(Ok(value)) => value,
+        Ok(Err(error)) if error.is_panic() => Err(Missing::Panic),
+        // The program ends.
+        Ok(Err(_)) | Err(_) => Err(Missing::Deadline),
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
 };
 
 use moka::{Expiry, future::Cache};
-use tokio::time::timeout_at;
 use zastava_common::{
     backend::{self, Backend, BackendError, ImageQuestion},
     config,
@@ -15,7 +14,7 @@ use zastava_common::{
     metric,
 };
 
-use super::Question;
+use super::{Question, in_time};
 use crate::known::{Missing, Verdict, VerdictWord};
 
 /// Labels of a pod or a template.
@@ -179,12 +178,7 @@ impl Verdicts {
             }
             Ok(asked)
         });
-        match timeout_at(question.deadline.into(), task).await {
-            Ok(Ok(asked)) => asked,
-            Ok(Err(error)) if error.is_panic() => Err(Missing::Panic),
-            // The program ends.
-            Ok(Err(_)) | Err(_) => Err(Missing::Deadline),
-        }
+        in_time(task, question.deadline).await
     }
 
     async fn load(
