@@ -40,7 +40,8 @@ pub(super) struct Budget {
     left: i64,
     filled_ns: u64,
     per_container: u64,
-    containers: LruCache<u64, u64>,
+    /// What each has used.
+    containers: LruCache<String, u64>,
 }
 
 impl Budget {
@@ -59,18 +60,18 @@ impl Budget {
     pub(super) fn take(
         &mut self,
         bytes: u64,
-        container: Option<u64>,
+        container: Option<&str>,
         now_ns: u64,
     ) -> Result<(), &'static str> {
         if !self.has_some(now_ns) {
             return Err(reason::OVER_BUDGET);
         }
         if let Some(container) = container {
-            let used = self.containers.get(&container).copied().unwrap_or(0).saturating_add(bytes);
+            let used = self.containers.get(container).copied().unwrap_or(0).saturating_add(bytes);
             if used > self.per_container {
                 return Err(reason::OVER_CONTAINER_BUDGET);
             }
-            self.containers.insert(container, used);
+            self.containers.insert(container.to_owned(), used);
         }
         self.left = self.left.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
         Ok(())
@@ -137,9 +138,9 @@ mod tests {
     #[test]
     fn one_container_cannot_use_up_what_another_needs() {
         let mut budget = budget(1000, 100);
-        assert_eq!(budget.take(100, Some(1), SECOND_NS), Ok(()));
-        assert_eq!(budget.take(1, Some(1), SECOND_NS), Err(reason::OVER_CONTAINER_BUDGET));
-        assert_eq!(budget.take(100, Some(2), SECOND_NS), Ok(()));
+        assert_eq!(budget.take(100, Some("a"), SECOND_NS), Ok(()));
+        assert_eq!(budget.take(1, Some("a"), SECOND_NS), Err(reason::OVER_CONTAINER_BUDGET));
+        assert_eq!(budget.take(100, Some("b"), SECOND_NS), Ok(()));
         assert_eq!(budget.take(500, None, SECOND_NS), Ok(()));
     }
 }

@@ -33,8 +33,8 @@ pub struct FileRequest<'a> {
     /// Raw bytes, where the kernel itself read it from the mapping.
     pub build_id: Option<&'a [u8]>,
     pub purpose: Purpose,
-    /// The cgroup of the container whose budget pays for the reading; `None`: the host's own files.
-    pub container: Option<u64>,
+    /// Id of the container whose budget pays for the reading; `None`: the host's own files.
+    pub container: Option<&'a str>,
 }
 
 /// Why it is asked for: decides which ways lead to it.

@@ -82,7 +82,7 @@ impl Observer {
                 let Mapping { file, path, build_id, by_protect, image: _ } = &mapping;
                 let artifact = self.identify(
                     &origin,
-                    is_container(&place),
+                    container(&place),
                     *file,
                     path,
                     build_id.as_deref(),
@@ -106,7 +106,7 @@ impl Observer {
     }
 
     fn exec(&mut self, origin: &Origin, place: &Where, exec: &Exec) -> Fact {
-        let pays = is_container(place);
+        let pays = container(place);
         let program =
             self.identify(origin, pays, exec.file, &exec.exe, exec.build_id.as_deref(), Purpose::Exec);
         let script = exec.is_script.then(|| {
@@ -119,17 +119,17 @@ impl Observer {
     /// Only files that are programs by their content or their mode are worth an event.
     fn file_change(&mut self, origin: &Origin, place: &Where, change: FileChange) -> Option<Fact> {
         let artifact =
-            self.identify(origin, is_container(place), change.file, &change.path, None, Purpose::Created);
+            self.identify(origin, container(place), change.file, &change.path, None, Purpose::Created);
         let executable = change.file.is_some_and(|file| file.mode & EXECUTABLE != 0);
         let program = matches!(artifact.content, Content::Elf | Content::Script);
         (executable || program).then_some(Fact::FileCreate { change, artifact })
     }
 
-    /// `pays`: the budget of the container that the record is of pays for the reading.
+    /// `pays`: the container whose budget pays for the reading.
     pub(super) fn identify(
         &mut self,
         origin: &Origin,
-        pays: bool,
+        pays: Option<&str>,
         identity: Option<FileIdentity>,
         path: &KernelPath,
         build_id: Option<&[u8]>,
@@ -142,13 +142,16 @@ impl Observer {
             process_gone: false,
             build_id,
             purpose,
-            container: origin.cgroup_id.filter(|_| pays),
+            container: pays,
         })
     }
 }
 
-fn is_container(place: &Where) -> bool {
-    matches!(place, Where::Container(_))
+fn container(place: &Where) -> Option<&str> {
+    match place {
+        Where::Container(container) => Some(&container.id),
+        Where::Host | Where::Unknown(_) => None,
+    }
 }
 
 /// perf tells the program's own mapping like any other; it is no library.

@@ -33,7 +33,10 @@ impl Observer {
             Ok(mappings) => {
                 // Of an unlinked file the name is known without the mark that procfs puts behind it.
                 let new = mappings.iter().filter(|mapping| !known.contains(mapping.path.bytes.as_slice()));
-                ("ok", self.named(process, origin, new, most.saturating_sub(opening.known.len())))
+                (
+                    "ok",
+                    self.named(&opening.id, process, origin, new, most.saturating_sub(opening.known.len())),
+                )
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 ("refused", without(reason::MAPPINGS_REFUSED))
@@ -46,6 +49,7 @@ impl Observer {
 
     fn named<'a>(
         &mut self,
+        id: &str,
         process: &Process,
         origin: &Origin,
         mappings: impl Iterator<Item = &'a Mapping>,
@@ -58,7 +62,8 @@ impl Observer {
                 sample.left_out += 1;
                 continue;
             }
-            let artifact = self.identify(&origin, true, mapping.file, &mapping.path, None, Purpose::Library);
+            let artifact =
+                self.identify(&origin, Some(id), mapping.file, &mapping.path, None, Purpose::Library);
             sample.libraries.push(artifact);
         }
         sample

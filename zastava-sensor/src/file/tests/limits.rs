@@ -108,10 +108,10 @@ fn a_container_pays_for_what_it_is_the_first_to_run() {
         let answer = bench.stage.identify(&FileRequest { identity, container, ..request(&path) });
         answer.sha256.reason()
     };
-    assert_eq!(ask(0, Some(1)), None);
-    assert_eq!(ask(1, Some(1)), Some(reason::OVER_CONTAINER_BUDGET));
-    assert_eq!(ask(1, Some(2)), None);
-    assert_eq!(ask(1, Some(1)), None);
+    assert_eq!(ask(0, Some("a")), None);
+    assert_eq!(ask(1, Some("a")), Some(reason::OVER_CONTAINER_BUDGET));
+    assert_eq!(ask(1, Some("b")), None);
+    assert_eq!(ask(1, Some("a")), None);
 }
 
 #[test]
