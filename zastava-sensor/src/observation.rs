@@ -82,6 +82,8 @@ pub struct ContainerId {
     pub pod_uid: Option<String>,
     /// Path of the cgroup.
     pub cgroup: String,
+    /// The cgroup stands in `user.slice`, where a user of the host without privileges may give it any name.
+    pub by_user: bool,
     /// The innermost id that the cgroup's path shows *below* this container: a container of a runtime inside it
     /// (kind, Docker in Docker), or a name that a process inside made up. Never used as an identity.
     pub nested_claim: Option<String>,

@@ -112,7 +112,9 @@ impl Containers {
     pub fn made(&mut self, id: &Arc<ContainerId>, cgroup_id: u64, boot_ns: u64) {
         let Self { table, shared } = self;
         table.ensure(&id.id, |entry| shared.forget(entry));
-        if let Some(entry) = table.get(&id.id) {
+        if let Some(entry) = table.get(&id.id)
+            && entry.owns(id, shared)
+        {
             entry.made(id, cgroup_id, boot_ns);
         }
     }
@@ -122,7 +124,9 @@ impl Containers {
         let Self { table, shared } = self;
         // Records of what ran in it may come later.
         table.ensure(&id.id, |entry| shared.forget(entry));
-        if let Some(entry) = table.get(&id.id) {
+        if let Some(entry) = table.get(&id.id)
+            && entry.owns(id, shared)
+        {
             entry.removed(cgroup_id, boot_ns, shared.noticed(now));
             self.advance(&id.id, now);
         }
@@ -138,6 +142,9 @@ impl Containers {
         };
         table.ensure(&id.id, |entry| shared.forget(entry));
         let Some(entry) = table.get(&id.id) else { return };
+        if !entry.owns(&id, shared) {
+            return shared.unknown(seen, reason::CLAIMED_BY_USER);
+        }
         let was_waiting = entry.is_waiting();
         let changed = entry.see(&id, &seen, shared, now);
         let names = Known::Not(reason::NO_RUNTIME);

@@ -53,6 +53,19 @@ pub struct Description {
     pub started: Option<SystemTime>,
 }
 
+impl Description {
+    /// Whether this cgroup of a user, or one below it, is the container's by its runtime's word. One that was not started
+    /// yet has no cgroup: then it depends on whether the runtime is a user's.
+    pub fn is_in(&self, cgroup: &str) -> bool {
+        match self.cgroup.as_deref() {
+            Some(own) => {
+                own.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            None => self.state == State::Created && self.engine.is_of_user(),
+        }
+    }
+}
+
 /// What a container is for.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Role {

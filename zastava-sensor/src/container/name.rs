@@ -11,6 +11,9 @@
 //!
 //! A component that resembles a runtime's but holds no whole id, or names a container of a kind we do not know,
 //! ends the search for the same reason: what is below it could be made up.
+//!
+//! In `user.slice` the host's users make the names, rootless runtimes among them: such an identity is marked
+//! ([`ContainerId::by_user`]), and [`super::Containers`] takes it for a known container only by its runtime's word.
 
 mod component;
 #[cfg(test)]
@@ -38,6 +41,7 @@ pub fn place(path: &[u8]) -> Where {
                     runtime,
                     pod_uid: pod,
                     cgroup: String::from_utf8_lossy(&path[..end]).into_owned(),
+                    by_user: owned_by_user,
                     nested_claim: claim(walked, name),
                 }));
             }

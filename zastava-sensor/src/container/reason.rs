@@ -16,6 +16,8 @@ pub const POD_LEVEL: &str = "cgroup of a pod, not of a container";
 pub const OTHER_KIND: &str = "container of another kind";
 /// The path leads out of the cgroup namespace in which the sensor itself runs.
 pub const OUTSIDE_NAMESPACE: &str = "cgroup outside of the sensor's cgroup namespace";
+/// A user's cgroup has the name of a container that runs elsewhere, or not at all, by its runtime's word.
+pub const CLAIMED_BY_USER: &str = "cgroup of a user, named as another's container";
 /// The machine mounts no cgroup v2 file system that shows the host's root.
 pub const NO_CGROUP2: &str = "no cgroup v2 mount";
 
@@ -59,7 +61,7 @@ pub const MAPPINGS_GONE: &str = "process gone before its mappings were read";
 pub const MAPPINGS_REFUSED: &str = "mappings of the process not readable: permission denied";
 
 /// All reasons for a container that is not known, for counters.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 10] = [
     CGROUP_GONE,
     LOOKUPS_EXHAUSTED,
     PROCESS_GONE,
@@ -68,6 +70,7 @@ pub const ALL: [&str; 9] = [
     POD_LEVEL,
     OTHER_KIND,
     OUTSIDE_NAMESPACE,
+    CLAIMED_BY_USER,
     NO_CGROUP2,
 ];
 

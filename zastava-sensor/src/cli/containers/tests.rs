@@ -84,6 +84,7 @@ fn listed_as(id: &str) -> Listed {
                 runtime: Some("docker"),
                 pod_uid: None,
                 cgroup: "/docker/x".to_owned(),
+                by_user: false,
                 nested_claim: None,
             }),
             names: Known::Not("container runtime not asked"),

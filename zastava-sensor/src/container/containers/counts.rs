@@ -31,6 +31,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    pub(super) fn without_container(&mut self, reason: &'static str) {
+        if let Some(place) = reason::ALL.iter().position(|known| *known == reason) {
+            self.unknown[place] += 1;
+        }
+    }
+
     pub(super) fn gave_up(&mut self, reason: &'static str, count: u64) {
         *match reason {
             reason::NOT_IN_TIME => &mut self.out_of_time,

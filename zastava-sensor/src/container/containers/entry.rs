@@ -1,5 +1,6 @@
 //! One container: the kernel's word, the runtime's word, and what waits for the latter.
 
+mod claim;
 mod due;
 mod telling;
 mod waiting;
@@ -244,6 +245,7 @@ impl Entry {
         }
         self.names = Known::Is(description);
         self.waiting = Waiting::NotYet;
+        self.expose(shared);
         shared.counts.described += self.release(shared);
     }
 

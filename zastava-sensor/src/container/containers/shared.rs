@@ -63,9 +63,7 @@ impl Shared {
     }
 
     pub(super) fn unknown(&mut self, seen: Seen, reason: &'static str) {
-        if let Some(place) = reason::ALL.iter().position(|known| *known == reason) {
-            self.counts.unknown[place] += 1;
-        }
+        self.counts.without_container(reason);
         if let Fact::Loss(loss) = &seen.fact
             && (loss.cgroup_id.is_none() || reason == reason::CGROUP_GONE)
         {

@@ -100,8 +100,11 @@ impl Table {
         if self.entries.len() < self.capacity {
             return;
         }
-        let idle = self.entries.iter().take(LOOKS).find(|(_, entry)| entry.life.is_none());
-        let entry = match idle.map(|(id, _)| Arc::clone(id)) {
+        // Anybody may fill the table with a user's cgroups, and is to forget no container by it.
+        let looked_at = || self.entries.iter().take(LOOKS);
+        let one = looked_at().find(|(_, entry)| entry.life.is_none());
+        let one = one.or_else(|| looked_at().find(|(_, entry)| entry.is_by_user()));
+        let entry = match one.map(|(id, _)| Arc::clone(id)) {
             Some(id) => self.entries.remove(&id),
             None => self.entries.remove_lru().map(|(_, entry)| entry),
         };

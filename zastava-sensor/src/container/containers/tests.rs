@@ -1,6 +1,7 @@
 //! A scripted kernel and a scripted runtime, and a clock that the script sets.
 
 mod churn;
+mod claim;
 mod holding;
 mod hostile;
 mod identity;

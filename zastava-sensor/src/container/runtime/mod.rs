@@ -92,6 +92,13 @@ pub struct Engine {
     pub socket: PathBuf,
 }
 
+impl Engine {
+    /// Whether it is a user's own, by where its socket stands (`XDG_RUNTIME_DIR`).
+    pub fn is_of_user(&self) -> bool {
+        self.socket.starts_with("/run/user") || self.socket.starts_with("/host/run/user")
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum EngineKind {
     Containerd,

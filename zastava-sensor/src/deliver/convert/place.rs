@@ -26,7 +26,7 @@ pub(super) fn describe(place: &Place) -> (Option<Runtime>, Workload) {
 }
 
 fn unnamed(container: &ContainerId, reason: &'static str) -> (Option<Runtime>, Workload) {
-    let ContainerId { id, runtime, pod_uid, cgroup, nested_claim } = container;
+    let ContainerId { id, runtime, pod_uid, cgroup, nested_claim, by_user: _ } = container;
     let engine = runtime.map(|engine| Runtime { engine: engine.to_owned(), ..Runtime::default() });
     let platform = if pod_uid.is_some() { KUBERNETES } else { runtime.unwrap_or_default() };
     let workload = Workload {
@@ -43,7 +43,7 @@ fn unnamed(container: &ContainerId, reason: &'static str) -> (Option<Runtime>, W
 
 /// Everything that each event of a container has; what else is described stands in its start alone ([`extend`]).
 fn named(container: &ContainerId, description: &Description) -> (Option<Runtime>, Workload) {
-    let ContainerId { id, runtime: _, pod_uid, cgroup, nested_claim } = container;
+    let ContainerId { id, runtime: _, pod_uid, cgroup, nested_claim, by_user: _ } = container;
     let Description { engine, role, platform, name, pod, image, owner, .. } = description;
     let word = engine.kind.word();
     let runtime = Runtime { engine: word.to_owned(), version: engine.version.clone() };

@@ -89,6 +89,7 @@ fn container() -> ContainerId {
         runtime: Some("containerd"),
         pod_uid: Some("3d5f".into()),
         cgroup: "/kubepods.slice/c".into(),
+        by_user: false,
         nested_claim: None,
     }
 }

@@ -149,6 +149,7 @@ impl Entry {
                 runtime: description.map(|description| description.engine.kind.word()),
                 pod_uid: description.and_then(|description| Some(description.pod.as_ref()?.uid.clone())),
                 cgroup: description.and_then(|description| description.cgroup.clone()).unwrap_or_default(),
+                by_user: false,
                 nested_claim: None,
             })
         });
