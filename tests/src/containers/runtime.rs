@@ -27,15 +27,20 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     Containerd(Series),
+    /// The same, of which the sensor sees nothing but the CRI.
+    Cri(Series),
     Docker,
     Podman,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Containerd(Series::V1_6),
         Self::Containerd(Series::V1_7),
         Self::Containerd(Series::V2),
+        Self::Cri(Series::V1_6),
+        Self::Cri(Series::V1_7),
+        Self::Cri(Series::V2),
         Self::Docker,
         Self::Podman,
     ];
@@ -43,6 +48,9 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Containerd(series) => series.name(),
+            Self::Cri(Series::V1_6) => "cri-1.6",
+            Self::Cri(Series::V1_7) => "cri-1.7",
+            Self::Cri(Series::V2) => "cri-2",
             Self::Docker => "docker",
             Self::Podman => "podman",
         }
@@ -51,7 +59,7 @@ impl Kind {
     /// As events name it.
     pub const fn engine(self) -> &'static str {
         match self {
-            Self::Containerd(_) => "containerd",
+            Self::Containerd(_) | Self::Cri(_) => "containerd",
             Self::Docker => "docker",
             Self::Podman => "podman",
         }
@@ -107,8 +115,11 @@ pub struct InPod {
 impl Runtime {
     pub fn start(kind: Kind, images: &Images, scratch: &Path) -> Result<Self, Stop> {
         Ok(match kind {
-            Kind::Containerd(series) => {
-                let containerd = Containerd::start(series, &images.pause, scratch)?;
+            Kind::Containerd(series) | Kind::Cri(series) => {
+                let mut containerd = Containerd::start(series, &images.pause, scratch)?;
+                if let Kind::Cri(_) = kind {
+                    containerd.hide_all_but_cri()?;
+                }
                 let cri = containerd.cri()?;
                 Self::Containerd(Box::new(containerd), cri)
             }
@@ -119,15 +130,17 @@ impl Runtime {
 
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Containerd(containerd, _) if containerd.relay().is_some() => Kind::Cri(containerd.series),
             Self::Containerd(containerd, _) => Kind::Containerd(containerd.series),
             Self::Docker(_) => Kind::Docker,
             Self::Podman(_) => Kind::Podman,
         }
     }
 
+    /// Where a sensor asks.
     pub fn socket(&self) -> &Path {
         match self {
-            Self::Containerd(containerd, _) => &containerd.socket,
+            Self::Containerd(containerd, _) => containerd.shown(),
             Self::Docker(docker) => &docker.socket,
             Self::Podman(podman) => &podman.socket,
         }

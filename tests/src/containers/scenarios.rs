@@ -1,17 +1,18 @@
 //! One thing that happens in a container, and which events must come of it.
 
 use rustix::process::Signal;
-use zastava_common::event::v1::process::Entered;
+use zastava_common::event::v1::{Exit, process::Entered};
 
 use super::{
     images::Images,
-    runtime::{Ran, Runtime, Wish},
+    runtime::{Kind, Ran, Runtime, Wish},
     told::{End, Told},
 };
 use crate::{
     elf::Deed,
     expect::{Expected, process},
     fixture::Fixture,
+    runtimes::Series,
     stage::{Stage, Stop},
 };
 
@@ -142,8 +143,12 @@ fn out_of_memory(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Ve
     let noticed = runtime.was_out_of_memory(&ran)?;
     runtime.remove(&ran)?;
     let [started, stopped] = Life::of(stage, runtime, images, &ran).whole(End::Signal(9));
-    let stopped =
-        stopped.check("exit.oom", Some(noticed), |event| event.exit.clone().unwrap_or_default().oom);
+    // A list that is looked at once a second may have lost it by then.
+    let may_miss = runtime.kind() == Kind::Cri(Series::V1_6);
+    let stopped = stopped.that("exit.oom is the runtime's word", move |event| {
+        let Exit { oom, oom_reason, .. } = event.exit.clone().unwrap_or_default();
+        oom == Some(noticed) || (may_miss && oom.is_none() && !oom_reason.is_empty())
+    });
     Ok(vec![started, stopped])
 }
 

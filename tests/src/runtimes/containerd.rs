@@ -8,13 +8,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Series, cri::Cri, daemon::Daemon, home::Home, program};
+use super::{Series, cri::Cri, daemon::Daemon, home::Home, program, relay::Relay};
 use crate::stage::Stop;
 
 /// The namespace of what comes by way of the CRI.
 pub const NAMESPACE: &str = "k8s.io";
 
 const SOCKET: &str = "run/containerd/containerd.sock";
+const RELAY: &str = "run/containerd/cri.sock";
 
 /// A containerd of its own.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Containerd {
     /// Where it listens.
     pub socket: PathBuf,
     programs: PathBuf,
+    /// What a sensor sees of it, if that is not all.
+    relay: Option<Relay>,
     /// `None`: killed.
     daemon: Option<Daemon>,
     /// Last: what it holds ends after the daemon.
@@ -46,9 +49,24 @@ impl Containerd {
         fs::write(home.at("config.toml"), config(series, &home, pause, &runc))?;
         let socket = home.at(SOCKET);
         let programs = containerd.parent().context("a program without a directory")?.to_owned();
-        let mut this = Self { series, socket, programs, daemon: None, home };
+        let mut this = Self { series, socket, programs, relay: None, daemon: None, home };
         this.run()?;
         Ok(this)
+    }
+
+    /// From now on a sensor sees nothing of it but the CRI.
+    pub fn hide_all_but_cri(&mut self) -> Result<()> {
+        self.relay = Some(Relay::start(self.home.at(RELAY), &self.socket)?);
+        Ok(())
+    }
+
+    pub fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
+
+    /// Where a sensor asks.
+    pub fn shown(&self) -> &Path {
+        self.relay.as_ref().map_or(&self.socket, |relay| &relay.socket)
     }
 
     /// Starts it (again).

@@ -10,6 +10,7 @@ pub mod events;
 pub mod home;
 pub mod podman;
 pub mod reap;
+pub mod relay;
 pub mod unix;
 
 use std::{

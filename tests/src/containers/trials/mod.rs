@@ -1,6 +1,7 @@
 //! What sensor and runtime must stand together: each trial starts both for itself.
 
 mod crash;
+mod cri;
 mod deployed;
 mod flat;
 mod hostile;
@@ -40,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const OLDEST: Kind = Kind::Containerd(Series::V1_6);
 const NEWEST: Kind = Kind::Containerd(Series::V2);
+/// With events of the CRI, and without.
+const CRI: Kind = Kind::Cri(Series::V2);
+const POLLED: Kind = Kind::Cri(Series::V1_6);
 
 /// One of them, on some runtimes, in a directory of its own.
 #[derive(Clone, Copy)]
@@ -65,9 +69,15 @@ const fn trial(name: &'static str, on: &'static [Kind], run: fn(&Setting<'_>) ->
 }
 
 pub(super) const ALL: &[Trial] = &[
-    trial("many containers, eight at a time", &[OLDEST, NEWEST], many::many),
-    trial("a runtime that dies and comes back", &[OLDEST, NEWEST, Kind::Docker], crash::of_runtime),
-    trial("a sensor that dies and comes back", &[OLDEST, Kind::Docker, Kind::Podman], crash::of_sensor),
+    trial("many containers, eight at a time", &[OLDEST, NEWEST, CRI, POLLED], many::many),
+    trial("a runtime that speaks the CRI alone", &[Kind::Cri(Series::V1_7), CRI], cri::events),
+    trial("a list that is polled, for want of events", &[POLLED], cri::polled),
+    trial("a runtime that dies and comes back", &[OLDEST, NEWEST, CRI, Kind::Docker], crash::of_runtime),
+    trial(
+        "a sensor that dies and comes back",
+        &[OLDEST, CRI, POLLED, Kind::Docker, Kind::Podman],
+        crash::of_sensor,
+    ),
     trial("a socket that accepts and never answers", &[OLDEST], silent::silent),
     trial("ten thousand cgroups that nobody needs", &[OLDEST], stale::stale),
     trial("hostile names", &[OLDEST, NEWEST], hostile::in_pods),
