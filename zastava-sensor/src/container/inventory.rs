@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashlink::LruCache;
 
-use super::{Where, legacy, name, reason, walk};
+use super::{Where, description::Description, legacy, named::NamedCgroups, reason, walk};
 use crate::kernel::record::{Cgroup, Origin};
 use crate::observation::ContainerId;
 use crate::process::proc::allowance::Allowance;
@@ -37,6 +37,7 @@ pub struct CgroupInventory {
     /// Removed cgroups, the earliest first: when and which.
     tombstones: VecDeque<(u64, u64)>,
     legacy: legacy::LegacyContainers,
+    named: NamedCgroups,
     reads: Allowance,
     walks: Allowance,
     counts: Counts,
@@ -79,6 +80,7 @@ impl CgroupInventory {
             tombstone_ns,
             tombstones: VecDeque::new(),
             legacy,
+            named: NamedCgroups::new(),
             reads: Allowance::per_second(READS_PER_SECOND),
             walks: Allowance::per_second(WALKS_PER_SECOND),
             counts: Counts::default(),
@@ -103,7 +105,7 @@ impl CgroupInventory {
             Some(known) if known.removed && known.place != Where::Unknown(reason::CGROUP_GONE) => {
                 known.place.clone()
             }
-            _ => self.insert(made.id, name::place(&made.path)),
+            _ => self.insert(made.id, self.named.place(&made.path)),
         };
         own(place, &made.path)
     }
@@ -117,10 +119,25 @@ impl CgroupInventory {
         self.expire(boot_ns);
         let place = match self.known.peek(&removed.id) {
             Some(known) => known.place.clone(),
-            None => self.insert(removed.id, name::place(&removed.path)),
+            None => self.insert(removed.id, self.named.place(&removed.path)),
         };
         self.bury(removed.id, boot_ns);
         own(place, &removed.path)
+    }
+
+    /// A runtime says where a container is; counts where the cgroup's name does not.
+    pub fn described(&mut self, description: &Description) {
+        let Some(path) = self.named.learn(description) else { return };
+        // The cgroup may have been there before the runtime spoke.
+        let id = self.unified.as_ref().and_then(|unified| unified.id(path.as_bytes()).ok());
+        if let Some(id) = id.filter(|id| self.known.peek(id).is_some()) {
+            self.insert(id, self.named.place(path.as_bytes()));
+        }
+    }
+
+    /// A runtime has a container no more: what it named, it does not name any more.
+    pub fn forgotten(&mut self, id: &str) {
+        self.named.forget(id);
     }
 
     /// Where a record's process is.
@@ -165,7 +182,7 @@ impl CgroupInventory {
             && unified.id(membership.path).is_ok_and(|found| found == id)
         {
             self.counts.found_by_process += 1;
-            return self.insert(id, name::place(membership.path));
+            return self.insert(id, self.named.place(membership.path));
         }
         if !self.walks.take(origin.boot_ns) {
             self.counts.refused += 1;
@@ -204,7 +221,7 @@ impl CgroupInventory {
         let Some(unified) = self.unified.clone() else { return };
         let walked = walk::walk(unified.root(), self.capacity, |id, path| {
             if self.known.peek(&id).is_none() {
-                self.insert(id, name::place(path));
+                self.insert(id, self.named.place(path));
             }
         });
         self.counts.walks_cut += u64::from(walked.cut);

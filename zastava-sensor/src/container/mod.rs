@@ -11,6 +11,7 @@ pub mod description;
 mod inventory;
 mod legacy;
 mod name;
+mod named;
 pub mod reason;
 pub mod runtime;
 mod walk;

@@ -42,7 +42,7 @@ pub fn place(path: &[u8]) -> Where {
                     pod_uid: pod,
                     cgroup: String::from_utf8_lossy(&path[..end]).into_owned(),
                     by_user: owned_by_user,
-                    nested_claim: claim(walked, name),
+                    nested_claim: claim(&path[end..]),
                 }));
             }
             Component::Monitor => return Where::Host,
@@ -62,11 +62,11 @@ pub fn place(path: &[u8]) -> Where {
     }
 }
 
-/// The innermost container's name below another container.
-fn claim(below: Walk<'_>, container: &[u8]) -> Option<String> {
-    let mut parent = container;
+/// The innermost container's name in a path below another container.
+pub(super) fn claim(below: &[u8]) -> Option<String> {
+    let mut parent: &[u8] = b"";
     let mut innermost = None;
-    for (name, _) in below {
+    for (name, _) in Walk::new(below) {
         if let Component::Container { id, .. } = Component::of(name, parent, false) {
             innermost = Some(id);
         }

@@ -212,6 +212,11 @@ impl Stages {
     }
 
     fn hear(&mut self, news: News) {
+        match &news {
+            News::Described(description) => self.observer.cgroups.described(description),
+            News::Removed { id } => self.observer.cgroups.forgotten(id),
+            _ => {}
+        }
         let now = Now { boot_ns: boot_ns(), system: SystemTime::now() };
         self.observer.containers.hear(news, now);
     }

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use zastava_common::abi::Tier;
 
 use super::*;
+use crate::container::runtime::{Engine, tests::description};
 use crate::kernel::record::ProcessKey;
 use crate::process::proc::stat::TICK_NS;
 
@@ -288,4 +289,66 @@ fn a_real_cgroup_of_this_machine_is_walked_with_its_id() {
     fs::remove_dir(&directory).unwrap();
     fs::remove_dir(unified.root().join(&parent[1..])).unwrap();
     assert_eq!(name_of(&inventory.place(&origin(Some(known.unwrap()), 9, 1))), id(7));
+}
+
+/// A container that its runtime calls so, and whose cgroup is there.
+fn described(id: &str, path: &str) -> Description {
+    Description { cgroup: Some(path.to_owned()), ..description(id) }
+}
+
+#[test]
+fn a_cgroup_of_any_name_is_the_containers_that_its_runtime_says() {
+    let machine = Machine::new();
+    let mut inventory = machine.inventory(16);
+    inventory.described(&described("redis", "/default/redis"));
+    let made = inventory.made(&cgroup(9, "/default/redis"), SECOND).unwrap();
+    assert_eq!((made.id.as_str(), made.runtime), ("redis", Some("containerd")));
+    // What its processes make below is its own, whatever they call it.
+    let below = format!("/default/redis/docker/{}", id(3));
+    assert!(inventory.made(&cgroup(10, below), SECOND).is_none());
+    for cgroup_id in [9, 10] {
+        assert_eq!(name_of(&inventory.place(&origin(Some(cgroup_id), 1, SECOND))), "redis");
+    }
+    let Where::Container(below) = inventory.place(&origin(Some(10), 1, SECOND)) else { panic!() };
+    assert_eq!(below.nested_claim, Some(id(3)));
+    inventory.made(&cgroup(11, "/default/redis2"), SECOND);
+    assert_eq!(inventory.place(&origin(Some(11), 1, SECOND)), Where::Unknown(reason::FORM_UNKNOWN));
+    inventory.forgotten("redis");
+    inventory.made(&cgroup(12, "/default/redis"), SECOND);
+    assert_eq!(inventory.place(&origin(Some(12), 1, SECOND)), Where::Unknown(reason::FORM_UNKNOWN));
+    assert!(
+        inventory.removed(&cgroup(9, "/default/redis"), SECOND).is_some(),
+        "that one was the container's"
+    );
+}
+
+#[test]
+fn a_cgroup_that_was_there_before_its_runtime_spoke_is_the_containers_from_then_on() {
+    let machine = Machine::new();
+    let cgroup_id = machine.cgroup(b"/default/redis");
+    let mut inventory = machine.inventory(16);
+    inventory.scan();
+    let origin = origin(Some(cgroup_id), 1, SECOND);
+    assert_eq!(inventory.place(&origin), Where::Unknown(reason::FORM_UNKNOWN));
+    inventory.described(&described("redis", "/default/redis"));
+    assert_eq!(name_of(&inventory.place(&origin)), "redis");
+}
+
+#[test]
+fn a_runtime_names_no_cgroup_of_the_host_or_of_another_container() {
+    let machine = Machine::new();
+    let mut inventory = machine.inventory(16);
+    let own = String::from_utf8(docker(1)).unwrap();
+    for (number, path) in
+        ["/", "/system.slice", "/system.slice/sshd.service", "relative", &own].iter().enumerate()
+    {
+        inventory.described(&described("redis", path));
+        let made = cgroup(number as u64 + 20, *path);
+        assert!(inventory.made(&made, SECOND).is_none_or(|container| container.id == id(1)), "{path}");
+    }
+    let mut of_user = described("redis", "/anything");
+    let socket = "/run/user/1000/podman/podman.sock".into();
+    of_user.engine = Arc::new(Engine { socket, ..(*of_user.engine).clone() });
+    inventory.described(&of_user);
+    assert!(inventory.made(&cgroup(30, "/anything"), SECOND).is_none());
 }

@@ -27,7 +27,7 @@ mod settings;
 mod shared;
 mod spec;
 #[cfg(test)]
-mod tests;
+pub(in crate::container) mod tests;
 mod text;
 mod thread;
 

@@ -53,7 +53,7 @@ fn engine() -> Arc<Engine> {
     Arc::new(Engine { kind: EngineKind::Containerd, version: "1".to_owned(), socket: "/c.sock".into() })
 }
 
-fn description(id: &str) -> Description {
+pub(in crate::container) fn description(id: &str) -> Description {
     Description {
         engine: engine(),
         id: id.into(),
