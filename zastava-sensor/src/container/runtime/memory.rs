@@ -6,7 +6,7 @@ use hashlink::LruCache;
 use tokio::time::Instant;
 
 use super::Stop;
-use crate::container::description::{Description, Image, Role, Rootfs, State};
+use crate::container::description::{Description, Image, Pod, Role, Rootfs, State};
 
 /// Containers and sandboxes kept in mind, ended ones included. Docker keeps these until they are removed.
 const CAPACITY: usize = 8192;
@@ -74,6 +74,13 @@ impl Memory {
             .filter(of_pod)
             .map(|entry| Arc::clone(&entry.description))
             .collect()
+    }
+
+    /// Of the containers that did not end.
+    pub(super) fn pods(&self) -> Vec<Pod> {
+        let descriptions = self.known.iter().map(|(_, entry)| &entry.description);
+        let living = descriptions.filter(|description| description.state != State::Exited);
+        living.filter_map(|description| description.pod.clone()).collect()
     }
 
     pub(super) fn forget(&mut self, id: &str) {

@@ -35,7 +35,7 @@ const AT_ONCE: usize = 8;
 /// Works that wait in all lanes, and questions under way; beyond, changes are not taken from the stream.
 const WAITING: usize = 4096;
 const JOBS: usize = 64;
-/// Pods that wait for the API server; more than a node has. Others are asked about when they are described again.
+/// Pods that wait for the API server; more than a node has.
 const PODS: usize = 512;
 /// Between two questions whether it still answers.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -185,6 +185,7 @@ impl<'a, C: Client> Session<'a, C> {
                 _ = alive.tick() => {
                     let client = self.client.clone();
                     self.jobs.spawn(async move { Done::Alive(client.alive().await) });
+                    self.ask_of_passed_over();
                 }
                 _ = looks.tick(), if self.complete => {
                     let client = self.client.clone();
@@ -343,14 +344,29 @@ impl<'a, C: Client> Session<'a, C> {
     /// With what the API server says of its pod, as soon as that is known.
     fn complete(&mut self, description: &mut Description) {
         let (Some(kubernetes), Some(pod)) = (&self.shared.kubernetes, &description.pod) else { return };
-        if let Some(facts) = kubernetes.known(pod) {
-            facts.complete(description);
-        } else if self.pods.len() < PODS && kubernetes.worth_asking(pod) {
+        match kubernetes.known(pod) {
+            Some(facts) => facts.complete(description),
+            None => self.ask_of(pod),
+        }
+    }
+
+    fn ask_of(&mut self, pod: &Pod) {
+        let Some(kubernetes) = &self.shared.kubernetes else { return };
+        if self.pods.len() < PODS && kubernetes.worth_asking(pod) {
             let (kubernetes, pod): (_, Pod) = (Arc::clone(kubernetes), pod.clone());
             self.pods.spawn(async move {
                 let facts = kubernetes.ask(&pod).await;
                 OfPod { uid: pod.uid, facts }
             });
+        }
+    }
+
+    /// Asks of the pods that were passed over: while the API server had no answers, or for want of room.
+    fn ask_of_passed_over(&mut self) {
+        if self.shared.kubernetes.is_some() {
+            for pod in self.memory.pods() {
+                self.ask_of(&pod);
+            }
         }
     }
 

@@ -86,30 +86,27 @@ impl Kubernetes {
 
     /// Asks, unless the API server failed while the question waited.
     pub(super) async fn ask(&self, pod: &Pod) -> Option<Arc<Facts>> {
+        let mut question = Question { of: self, uid: &pod.uid, answered: false };
         let _slot = self.slots.acquire().await.ok()?;
-        {
-            let mut state = self.state();
-            if state.is_paused() {
-                // To be asked about later.
-                state.pods.remove(&pod.uid);
-                return None;
-            }
+        if self.state().is_paused() {
+            return None;
         }
         match pod::facts(&self.api, pod).await {
             Ok(facts) => {
+                question.answered = true;
                 let facts = Arc::new(facts);
                 self.state().pods.insert(pod.uid.clone(), Some(Arc::clone(&facts)));
                 Some(facts)
             }
             // Deleted, or another one with its name: there is nothing more to learn.
-            Err(Failure::Unknown) => None,
+            Err(Failure::Unknown) => {
+                question.answered = true;
+                None
+            }
             Err(failure) => {
-                let mut state = self.state();
-                state.pods.remove(&pod.uid);
                 let until = Instant::now() + PAUSE;
-                let first = state.paused.replace(until).is_none_or(|until| until < Instant::now());
-                drop(state);
-                if first {
+                let paused = self.state().paused.replace(until);
+                if paused.is_none_or(|until| until < Instant::now()) {
                     tracing::warn!(%failure, "the API server does not tell a pod's owner: derived from its name");
                 }
                 None
@@ -119,6 +116,21 @@ impl Kubernetes {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One about a pod. Where it ends without an answer, the pod may be asked about again.
+struct Question<'a> {
+    of: &'a Kubernetes,
+    uid: &'a str,
+    answered: bool,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.of.state().pods.remove(self.uid);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Against a server with a certificate of its own CA, made for a hundred years.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use rustls::{
     ServerConfig,
@@ -8,7 +8,11 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Facts, Kubernetes, PAUSE, api::Api, pod};
@@ -31,7 +35,7 @@ struct Server {
     port: u16,
     task: JoinHandle<()>,
     /// Its token is read with each question.
-    _account: tempfile::TempDir,
+    account: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -64,7 +68,22 @@ async fn serve(all: &[(&str, serde_json::Value)], token: &str) -> Server {
     });
     let account = tempfile::tempdir().unwrap();
     let api = api(account.path(), port, CA, token).unwrap();
-    Server { api, port, task, _account: account }
+    Server { api, port, task, account }
+}
+
+/// Has this pod without an owner, and is not asked for as long as [`PAUSE`] from now on.
+pub(in super::super) struct Paused {
+    _server: Server,
+}
+
+impl Paused {
+    pub(in super::super) async fn start(pod: &Pod) -> (Self, Kubernetes) {
+        let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
+        let server = serve(&[(path.as_str(), object(&pod.uid, None))], "good").await;
+        let kubernetes = Kubernetes::new(api(server.account.path(), server.port, CA, "good").unwrap());
+        kubernetes.state().paused = Some(Instant::now() + PAUSE);
+        (Self { _server: server }, kubernetes)
+    }
 }
 
 /// Takes connections and says nothing.
@@ -190,6 +209,14 @@ async fn a_question_that_waited_while_the_server_failed_is_put_later() {
     kubernetes.state().paused = None;
     assert!(kubernetes.worth_asking(&pod()));
     assert_eq!(kubernetes.ask(&pod()).await.as_deref(), Some(&Facts::default()));
+}
+
+#[tokio::test]
+async fn a_question_whose_asker_went_is_put_again() {
+    let (_server, kubernetes) = Hanging::start();
+    assert!(kubernetes.worth_asking(&pod()));
+    assert!(timeout(Duration::from_millis(20), kubernetes.ask(&pod())).await.is_err());
+    assert!(kubernetes.worth_asking(&pod()));
 }
 
 #[tokio::test]

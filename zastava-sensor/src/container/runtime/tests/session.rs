@@ -15,7 +15,10 @@ use super::{
     super::{
         Engine, News, Settings, Stop,
         client::{Change, Client, Failure, Key, Told, What},
-        kubernetes::{Kubernetes, tests::Hanging},
+        kubernetes::{
+            Kubernetes,
+            tests::{Hanging, Paused},
+        },
         memory::Memory,
         session::{End, Question, Session},
         shared::Shared,
@@ -23,7 +26,7 @@ use super::{
     description, engine, next, short, until,
 };
 use crate::container::{
-    description::{Description, Pod},
+    description::{Description, Owner, Pod},
     reason,
 };
 
@@ -77,7 +80,15 @@ impl Client for Scripted {
         match lock(&self.0.answers).get(&*key.id) {
             Some(failure) => Err(failure.clone()),
             None => Ok(Told {
-                description: Description { pod: pod(&key.id), ..description(&key.id) },
+                description: Description {
+                    owner: pod(&key.id).map(|_| Owner {
+                        kind: "Deployment".to_owned(),
+                        name: "by-its-name".to_owned(),
+                        derived: true,
+                    }),
+                    pod: pod(&key.id),
+                    ..description(&key.id)
+                },
                 stop: None,
             }),
         }
@@ -209,6 +220,23 @@ async fn an_api_server_that_hangs_holds_up_no_news() {
     until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
     // It is given up after five seconds.
     assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_pod_that_was_passed_over_is_asked_about_when_the_api_server_answers_again() {
+    let (_server, kubernetes) = Paused::start(&pod("pod-1").unwrap()).await;
+    let mut playing = Playing::asking(&["pod-1"], &[], Some(kubernetes));
+    let told = until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    let owner = |news: &News| match news {
+        News::Described(description) => description.owner.clone(),
+        _ => None,
+    };
+    assert!(told.iter().any(|news| owner(news).is_some_and(|owner| owner.derived)), "until it is known");
+    time::pause();
+    time::advance(Duration::from_mins(1)).await;
+    time::resume();
+    let told = until(&mut playing.news, |news| matches!(news, News::Described(_))).await;
+    assert_eq!(owner(told.last().unwrap()), None, "the API server has none");
 }
 
 #[tokio::test]
