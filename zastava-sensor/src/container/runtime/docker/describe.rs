@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{Docker, http, inspect};
+use super::{Docker, http, inspect, pod};
 use crate::{
     container::{
         description::{
@@ -14,7 +14,7 @@ use crate::{
             Stop,
             client::{Client, Failure, Key, Told},
             labels::Texts,
-            overlay, pulled,
+            overlay, owner, pulled,
             reference::with_digest,
             text::{bounded, digest, entrypoint, id, image_id, mounts, rfc3339},
         },
@@ -43,21 +43,29 @@ impl Docker {
         let pid = (container.state.pid != 0 && state != Exited).then_some(container.state.pid);
         let annotations = container.config.annotations.take().unwrap_or_default();
         let labels: Texts = container.config.labels.take().unwrap_or_default();
-        let name = container.name.strip_prefix('/').unwrap_or(&container.name).to_owned();
+        let place = pod::place(&container, &labels)?;
+        let own_role = if container.is_infra { Role::Sandbox } else { Role::Workload };
+        let own_name = container.name.strip_prefix('/').unwrap_or(&container.name);
+        let (pod, role, name, attempt) = match place {
+            Some(pod::Place { pod, role, name, attempt }) => (Some(pod), role, name, attempt),
+            None => (None, own_role, bounded(own_name.to_owned())?, 0),
+        };
         let path = (!container.path.is_empty()).then(|| container.path.clone());
         let description = Description {
             engine: Arc::clone(self.engine()),
             id: Arc::clone(&key.id),
-            role: if container.is_infra { Role::Sandbox } else { Role::Workload },
-            platform: Platform::Engine,
+            role,
+            platform: if pod.is_some() { Platform::Kubernetes } else { Platform::Engine },
             state,
-            name: bounded(name)?,
-            attempt: 0,
-            pod: None,
+            name,
+            attempt,
+            owner: pod
+                .as_ref()
+                .and_then(|pod| owner::derived(&pod.name, |key| labels.get(key).map(String::as_str))),
+            pod,
             image,
             labels: self.settings.labels.keep(&labels),
             annotations: self.settings.annotations.keep(&annotations),
-            owner: None,
             entrypoint: entrypoint(path.into_iter().chain(container.args.take().unwrap_or_default())),
             mounts: mounts(container.mounts.take().unwrap_or_default().into_iter().map(mount)),
             rootfs: container.graph_driver.map(|driver| rootfs(driver, diff_ids)),

@@ -21,6 +21,8 @@ pub(super) struct Container {
     #[serde(default)]
     pub(super) image: String,
     pub(super) config: Config,
+    #[serde(default)]
+    pub(super) host_config: HostConfig,
     pub(super) mounts: Option<Vec<Mount>>,
     pub(super) graph_driver: Option<GraphDriver>,
     /// Docker's, from API 1.48 on, with its containerd store.
@@ -62,6 +64,12 @@ pub(super) struct Config {
     pub(super) image: String,
     pub(super) labels: Option<Texts>,
     pub(super) annotations: Option<Texts>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct HostConfig {
+    pub(super) cgroup_parent: String,
 }
 
 #[derive(Debug, Deserialize)]

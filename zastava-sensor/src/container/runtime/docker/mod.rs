@@ -5,6 +5,7 @@
 mod describe;
 pub(super) mod event;
 mod inspect;
+mod pod;
 #[cfg(test)]
 mod tests;
 

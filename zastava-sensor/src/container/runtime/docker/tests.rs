@@ -12,7 +12,7 @@ use zastava_common::config;
 use super::{Docker, event::change};
 use crate::{
     container::{
-        description::{DigestOf, Platform, Role, State},
+        description::{Description, DigestOf, Platform, Role, State},
         reason,
         runtime::{
             EngineKind, Settings, Stop,
@@ -117,6 +117,50 @@ async fn a_container_of_docker_is_described() {
     );
     assert_eq!(image.digest, Known::Not(reason::NO_REPO_DIGEST));
     assert_eq!(image.config_digest.as_deref(), Some(CONFIG));
+}
+
+/// Docker's container with these labels, below this cgroup.
+async fn labelled(cgroup_parent: &str, labels: &[(&str, &str)]) -> Description {
+    let mut container: serde_json::Value = serde_json::from_str(DOCKER).unwrap();
+    container["HostConfig"]["CgroupParent"] = cgroup_parent.into();
+    container["Config"]["Labels"] = labels.iter().copied().collect();
+    let fake = docker(&container.to_string(), DOCKER_IMAGE);
+    fake.client().await.describe(&key(&id(DOCKER))).await.unwrap().description
+}
+
+#[tokio::test]
+async fn a_container_of_cri_dockerd_is_in_its_pod() {
+    let pod = [
+        ("io.kubernetes.pod.name", "web-7c9fbbd8b7-ktd84"),
+        ("io.kubernetes.pod.namespace", "production"),
+        ("io.kubernetes.pod.uid", "5f0c1a3e-8f1d-4a51-9d0b-5a1f6f3e7f11"),
+    ];
+    let own = [
+        ("io.kubernetes.docker.type", "container"),
+        ("io.kubernetes.container.name", "app"),
+        ("io.kubernetes.sandbox.id", "abc"),
+        ("annotation.io.kubernetes.container.restartCount", "2"),
+    ];
+    let labels = [&pod[..], &own].concat();
+    for parent in ["/kubepods/burstable/pod1", "kubepods-burstable-pod1.slice", "/kubelet/kubepods/pod1"] {
+        let description = labelled(parent, &labels).await;
+        assert_eq!((description.role, description.platform), (Role::Workload, Platform::Kubernetes));
+        assert_eq!((description.name.as_str(), description.attempt), ("app", 2));
+        let pod = description.pod.unwrap();
+        assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("production", "web-7c9fbbd8b7-ktd84"));
+        assert_eq!((pod.uid.as_str(), &*pod.sandbox_id), ("5f0c1a3e-8f1d-4a51-9d0b-5a1f6f3e7f11", "abc"));
+    }
+    let template = [("io.kubernetes.docker.type", "podsandbox"), ("pod-template-hash", "7c9fbbd8b7")];
+    let sandbox = labelled("/kubepods/pod1", &[&pod[..], &template].concat()).await;
+    assert_eq!((sandbox.role, sandbox.name.as_str()), (Role::Sandbox, "web-7c9fbbd8b7-ktd84"));
+    assert_eq!(sandbox.owner.unwrap().name, "web");
+    assert_eq!(sandbox.pod.unwrap().sandbox_id.to_string(), id(DOCKER));
+    // An image may say so; the kubelet put it nowhere.
+    for parent in ["", "/docker", "kubepodsx.slice"] {
+        let description = labelled(parent, &labels).await;
+        assert_eq!((description.platform, description.pod), (Platform::Engine, None), "{parent}");
+        assert_eq!(description.name, "web");
+    }
 }
 
 #[tokio::test]
