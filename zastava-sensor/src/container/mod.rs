@@ -8,6 +8,8 @@
 
 mod containers;
 pub mod description;
+#[cfg(test)]
+mod flat;
 mod inventory;
 mod legacy;
 mod name;

@@ -6,7 +6,10 @@ use tempfile::TempDir;
 use zastava_common::abi::Tier;
 
 use super::*;
-use crate::container::runtime::{Engine, tests::description};
+use crate::container::{
+    flat::stays_flat,
+    runtime::{Engine, tests::description},
+};
 use crate::kernel::record::ProcessKey;
 use crate::process::proc::stat::TICK_NS;
 
@@ -245,7 +248,7 @@ fn a_machine_without_v2_goes_by_the_processes_own_lines() {
 #[test]
 fn two_hundred_thousand_containers_leave_the_inventory_within_its_capacity() {
     let mut inventory = Machine::new().inventory(1000);
-    for number in 0..200_000 {
+    let alone = stays_flat(200_000, |number| {
         let at = number * SECOND / 100;
         inventory.made(&cgroup(10_000 + number, docker(number)), at);
         assert_eq!(name_of(&inventory.place(&origin(Some(10_000 + number), 9, at))), id(number));
@@ -254,6 +257,9 @@ fn two_hundred_thousand_containers_leave_the_inventory_within_its_capacity() {
             inventory.removed(&cgroup(10_000 + number, docker(number)), at + 1);
         }
         assert!(inventory.len() <= 1000 && inventory.tombstones.len() <= 1000);
+    });
+    if !alone {
+        return;
     }
     let counts = inventory.counts();
     assert!(counts.tombstones_cut > 0 && counts.evicted > 0, "{counts:?}");
