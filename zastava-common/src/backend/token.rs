@@ -135,7 +135,7 @@ impl Sender {
                 request.header("dpop", key.proof(occasion).map_err(|error| settings(error.to_string()))?);
         }
         let request = request.body(Full::new(body.clone())).map_err(|error| settings(error.to_string()))?;
-        let answer = self.http.send(request, *limit, self.within).await;
+        let answer = self.http.send(request, *limit, self.within, None).await;
         answer.map_err(|error| tell(whom, error))
     }
 
@@ -187,6 +187,7 @@ fn tell(whom: &str, error: NetError) -> BackendError {
         NetError::Tls(cause) => BackendError::Tls { whom, cause },
         NetError::Timeout(after) => BackendError::Timeout { whom, after },
         NetError::TooLarge(limit) => BackendError::Answer { whom, cause: format!("more than {limit} bytes") },
+        NetError::NoRoom => BackendError::Answer { whom, cause: error.to_string() },
         NetError::Malformed(cause) => BackendError::Answer { whom, cause },
     }
 }

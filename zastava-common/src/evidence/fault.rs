@@ -41,7 +41,7 @@ pub enum Fault {
     Malformed { host: String, what: String, cause: String },
     #[error("{what} is of a kind that is not supported: {kind}")]
     Unsupported { what: String, kind: String },
-    #[error("too many requests to {host} are under way")]
+    #[error("too many requests to {host} are under way, or too much of their answers is in memory")]
     Busy { host: String },
 }
 

@@ -15,6 +15,9 @@ pub(crate) enum NetError {
     Timeout(Duration),
     #[error("more than {0} bytes")]
     TooLarge(usize),
+    /// Too much of other answers is in memory.
+    #[error("no room for the answer")]
+    NoRoom,
     #[error("{0}")]
     Malformed(String),
 }

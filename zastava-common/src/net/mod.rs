@@ -4,14 +4,19 @@ mod connect;
 mod error;
 mod guard;
 pub(crate) mod percent;
+mod room;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::Client,
@@ -21,9 +26,14 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
+use tokio::time::timeout;
 
-use self::connect::Connector;
-pub(crate) use self::{error::NetError, guard::Guard};
+use self::{connect::Connector, room::Taken};
+pub(crate) use self::{
+    error::NetError,
+    guard::Guard,
+    room::{Held, Room},
+};
 
 /// The most that is read of an answer that is no success.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
@@ -47,7 +57,7 @@ pub(crate) struct Http {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Held,
 }
 
 /// A certificate of our own with its key, for servers that ask for one.
@@ -66,49 +76,68 @@ impl Http {
         Self { client }
     }
 
-    /// Sends `request` and reads the answer, at most `limit` bytes of a success, all of it `within` that time.
+    /// Sends `request` and reads the answer, at most `limit` bytes of a success, all of it `within` that time. Where
+    /// there is a `room`, a success has its place there, for which it is waited as long again.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
         limit: usize,
         within: Duration,
+        room: Option<&Room>,
     ) -> Result<Answer, NetError> {
-        let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| NetError::classify(&error))?;
-            read(response, limit).await
+        let late = |_| NetError::Timeout(within);
+        let begun = Instant::now();
+        let response = timeout(within, self.client.request(request)).await.map_err(late)?;
+        let response = response.map_err(|error| NetError::classify(&error))?;
+        let left = within.saturating_sub(begun.elapsed());
+        let taken = match room.filter(|_| response.status().is_success()) {
+            Some(room) => {
+                let taken = timeout(within, room.take(most(&response, limit)?)).await;
+                Some(taken.ok().flatten().ok_or(NetError::NoRoom)?)
+            }
+            None => None,
         };
-        tokio::time::timeout(within, exchange).await.unwrap_or(Err(NetError::Timeout(within)))
+        timeout(left, read(response, limit, taken)).await.map_err(late)?
     }
 }
 
-async fn read<B>(response: Response<B>, limit: usize) -> Result<Answer, NetError>
+/// The most that the body may come to: what is announced, else `limit`.
+fn most<B: Body>(response: &Response<B>, limit: usize) -> Result<usize, NetError> {
+    let size = response.body().size_hint();
+    let fits = |size| usize::try_from(size).ok().filter(|size| *size <= limit);
+    if fits(size.lower()).is_none() {
+        return Err(NetError::TooLarge(limit));
+    }
+    Ok(size.upper().and_then(fits).unwrap_or(limit))
+}
+
+async fn read<B>(response: Response<B>, limit: usize, taken: Option<Taken>) -> Result<Answer, NetError>
 where
-    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
+    let success = response.status().is_success();
+    let limit = if success { limit } else { MAX_REFUSAL_BYTES };
+    let announced = most(&response, limit);
     let (head, body) = response.into_parts();
     let encoding = head.headers.get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         // Never asked for; what it unpacks to has no bound.
         return Err(NetError::Malformed("a compressed answer".to_owned()));
     }
-    let success = head.status.is_success();
-    let limit = if success { limit } else { MAX_REFUSAL_BYTES };
-    let announced = body.size_hint().lower();
-    let body = if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
-        Err(NetError::TooLarge(limit))
-    } else {
-        match Limited::new(body, limit).collect().await {
+    let body = match announced {
+        Err(too_large) => Err(too_large),
+        Ok(_) => match Limited::new(body, limit).collect().await {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(NetError::TooLarge(limit)),
             Err(error) => Err(NetError::classify(error.as_ref())),
-        }
+        },
     };
     let body = match body {
         Err(NetError::TooLarge(_)) if !success => Bytes::new(),
         body => body?,
     };
-    Ok(Answer { status: head.status, headers: head.headers, body })
+    Ok(Answer { status: head.status, headers: head.headers, body: Held::new(body, taken) })
 }
 
 /// TLS with the system's authorities and `more` (DER), and with a certificate of our own where there is one.

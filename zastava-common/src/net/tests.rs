@@ -1,6 +1,18 @@
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
-use super::guard::{Guard, is_public};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::{
+    Answer, Http, NetError, Room,
+    guard::{Guard, is_public},
+    tls,
+};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -58,4 +70,64 @@ fn a_host_may_be_at_a_private_address_where_it_is_configured_so_and_at_that_port
     assert!(!guard.allows("reg.test", 443, private));
     assert!(!guard.allows("other.test", 5000, private));
     assert!(guard.allows("other.test", 443, address("8.8.8.8")));
+}
+
+/// Answers every request with so many bytes, after what stands in front of them.
+async fn serve(head: &'static str, bytes: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+                stream.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).await.unwrap();
+                stream.write_all(&vec![b'x'; bytes]).await.unwrap();
+            });
+        }
+    });
+    url
+}
+
+async fn ask(url: &str, limit: usize, within: Duration, room: &Room) -> Result<Answer, NetError> {
+    let here = ("127.0.0.1".to_owned(), url.parse::<http::Uri>().unwrap().port_u16().unwrap());
+    let guard = Guard::Public { except: HashSet::from([here]) };
+    let http = Http::new(tls(&[], None).unwrap(), Arc::new(guard));
+    let request = Request::builder().uri(url).body(Full::new(Bytes::new())).unwrap();
+    http.send(request, limit, within, Some(room)).await
+}
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn an_answer_takes_what_it_announces_until_its_body_is_dropped() {
+    let url = serve("200 OK\r\ncontent-length: 80", 80).await;
+    let room = Room::new(100);
+    let first = ask(&url, 1000, LONG, &room).await.unwrap();
+    assert_eq!(first.body.len(), 80);
+    // The other answer is there, and there is no room for it.
+    assert_eq!(ask(&url, 1000, SHORT, &room).await.unwrap_err(), NetError::NoRoom);
+    let second = ask(&url, 1000, LONG, &room);
+    let (second, ()) = tokio::join!(second, async { drop(first) });
+    assert_eq!(second.unwrap().body.len(), 80);
+}
+
+#[tokio::test]
+async fn an_answer_that_announces_nothing_takes_its_limit_and_keeps_what_it_is() {
+    let url = serve("200 OK\r\nconnection: close", 10).await;
+    let room = Room::new(100);
+    let first = ask(&url, 90, LONG, &room).await.unwrap();
+    let second = ask(&url, 90, LONG, &room).await.unwrap();
+    assert_eq!((first.body.len(), second.body.len()), (10, 10));
+    assert_eq!(ask(&url, 90, SHORT, &room).await.unwrap_err(), NetError::NoRoom, "80 are left");
+    assert_eq!(ask(&url, 80, LONG, &room).await.unwrap().body.len(), 10);
+    assert_eq!(ask(&url, 9, LONG, &room).await.unwrap_err(), NetError::TooLarge(9));
+    assert_eq!(ask(&url, 80, LONG, &room).await.unwrap().body.len(), 10, "a failure gives it back");
+}
+
+#[tokio::test]
+async fn a_refusal_needs_no_room() {
+    let url = serve("404 Not Found\r\ncontent-length: 80", 80).await;
+    assert_eq!(ask(&url, 10, LONG, &Room::new(1)).await.unwrap().status, 404);
 }

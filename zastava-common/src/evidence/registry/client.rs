@@ -19,12 +19,12 @@ use super::{
     count::{Counts, RequestCount},
     credentials::Credentials,
     pace::AFTER_REFUSAL,
-    place::{self, Kind, Place, Places},
+    place::{self, Kind, Place, Places, Unlisted},
     token, url,
 };
 use crate::{
     evidence::{Fault, reference::Host},
-    net::{Answer, Http, NetError},
+    net::{Answer, NetError},
 };
 
 /// How often a registry may send us elsewhere for one answer.
@@ -40,7 +40,7 @@ const UNLISTED: usize = 256;
 pub(crate) struct Client {
     listed: Places,
     unlisted: Mutex<LruCache<Host, Arc<Place>>>,
-    http: Http,
+    asked_with: Unlisted,
     within: Duration,
     passes: Mutex<LruCache<PassKey, Pass>>,
     counts: Counts,
@@ -78,11 +78,11 @@ pub(super) struct Question<'a> {
 
 impl Client {
     pub(crate) fn new(config: &RegistryConfig) -> Result<Self, BadRegistry> {
-        let (listed, http) = place::build(config)?;
+        let (listed, asked_with) = place::build(config)?;
         Ok(Self {
             listed,
             unlisted: Mutex::new(LruCache::new(UNLISTED)),
-            http,
+            asked_with,
             within: config.within,
             passes: Mutex::new(LruCache::new(REMEMBERED)),
             counts: Counts::default(),
@@ -102,7 +102,7 @@ impl Client {
         if let Some(place) = unlisted.get(host) {
             return vec![Arc::clone(place)];
         }
-        let place = Arc::new(Place::unlisted(host, self.http.clone()));
+        let place = Arc::new(Place::unlisted(host, &self.asked_with));
         unlisted.insert(host.clone(), Arc::clone(&place));
         vec![place]
     }
@@ -238,7 +238,7 @@ impl Client {
         let malformed = |cause: String| Fault::Malformed { host: host.clone(), what: what.to_owned(), cause };
         let request = request.body(Full::new(Bytes::new())).map_err(|error| malformed(error.to_string()))?;
         let target = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let answer = place.http.send(request, limit, self.within).await;
+        let answer = place.http.send(request, limit, self.within, Some(&place.room)).await;
         self.counts.add(&place.counted_as, answer.as_ref().ok().map(|answer| answer.status.as_u16()));
         answer.map_err(|error| {
             let fault = match error {
@@ -251,6 +251,7 @@ impl Client {
                 NetError::TooLarge(limit) => {
                     Fault::TooLarge { host: host.clone(), what: what.to_owned(), limit }
                 }
+                NetError::NoRoom => Fault::Busy { host: host.clone() },
                 NetError::Malformed(cause) => malformed(cause),
             };
             place.pace.heed(&fault, None);

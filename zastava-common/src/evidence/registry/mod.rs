@@ -13,6 +13,7 @@ mod url;
 
 pub(crate) use self::{
     client::Client,
+    place::ROOM_OF_ONE,
     read::{Document, Reader},
 };
 pub use self::{

@@ -12,11 +12,18 @@ use super::{
 };
 use crate::{
     evidence::reference::{Host, ImageReference},
-    net::{self, Guard, Http},
+    net::{self, Guard, Http, Room},
 };
 
 /// Requests to one place that are under way at a time.
 const CONCURRENT: usize = 16;
+
+/// Bytes of answers that all registries together have in memory, until they are parsed; that takes some times as much.
+const ROOM: usize = 24 << 20;
+
+/// Of these, what one place has at most, or all together that the configuration does not name: room for the largest
+/// attestation, and some left for others.
+pub(crate) const ROOM_OF_ONE: usize = 16 << 20;
 
 /// Kinds of questions that a registry may fail at one by one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,13 +46,14 @@ pub(super) struct Place {
     pub(super) pace: Pace,
     pace_of: [Pace; 3],
     pub(super) permits: Semaphore,
+    pub(super) room: Room,
     prefix: Option<String>,
     /// The registry that this is a mirror of.
     mirrored: Option<Host>,
 }
 
 impl Place {
-    fn new(registry: &Host, endpoint: &Endpoint, token_hosts: Vec<Host>, http: Http) -> Self {
+    fn new(registry: &Host, endpoint: &Endpoint, token_hosts: Vec<Host>, http: Http, room: Room) -> Self {
         let Endpoint { host, plain_http, private: _, authorities: _, credentials, prefix } = endpoint;
         let own = api_host(host) == api_host(registry);
         Self {
@@ -58,14 +66,16 @@ impl Place {
             pace: Pace::default(),
             pace_of: Default::default(),
             permits: Semaphore::new(CONCURRENT),
+            room,
             prefix: prefix.as_ref().map(ToString::to_string),
             mirrored: (!own).then(|| registry.clone()),
         }
     }
 
     /// A registry that the configuration does not name.
-    pub(super) fn unlisted(registry: &Host, http: Http) -> Self {
-        let place = Self::new(registry, &Endpoint::new(registry.clone()), Vec::new(), http);
+    pub(super) fn unlisted(registry: &Host, Unlisted { http, room }: &Unlisted) -> Self {
+        let endpoint = Endpoint::new(registry.clone());
+        let place = Self::new(registry, &endpoint, Vec::new(), http.clone(), room.clone());
         Self { counted_as: "other".to_owned(), ..place }
     }
 
@@ -114,32 +124,40 @@ fn api_host(registry: &Host) -> Host {
 /// By the registry's host, in the order in which they are asked.
 pub(super) type Places = BTreeMap<Host, Vec<Arc<Place>>>;
 
-/// The places of all registries that are listed, and a client for those that are not.
-pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Http), BadRegistry> {
+/// What registries are asked with that are not listed.
+#[derive(Clone, Debug)]
+pub(super) struct Unlisted {
+    http: Http,
+    /// All of them share it.
+    room: Room,
+}
+
+/// The places of all registries that are listed, and what those are asked with that are not.
+pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRegistry> {
+    let tls = net::tls(&[], None).map_err(BadRegistry::Tls)?;
     let guard = Arc::new(guard(config));
-    let client =
-        |authorities: &[Vec<u8>]| net::tls(authorities, None).map(|tls| Http::new(tls, Arc::clone(&guard)));
-    let default = client(&[]).map_err(BadRegistry::Tls)?;
+    let room = Room::new(ROOM);
     let mut places = BTreeMap::new();
     for Registry { host, endpoints, token_hosts } in &config.registries {
         let own = [Endpoint::new(host.clone())];
         let endpoints = if endpoints.is_empty() { own.as_slice() } else { endpoints };
         let mut of_registry = Vec::new();
         for endpoint in endpoints {
-            let http = if endpoint.authorities.is_empty() {
-                default.clone()
+            let tls = if endpoint.authorities.is_empty() {
+                tls.clone()
             } else {
-                client(&endpoint.authorities)
+                net::tls(&endpoint.authorities, None)
                     .map_err(|cause| BadRegistry::Authority { host: host.clone(), cause })?
             };
+            let http = Http::new(tls, Arc::clone(&guard));
             let token_hosts = token_hosts.iter().cloned().collect();
-            of_registry.push(Arc::new(Place::new(host, endpoint, token_hosts, http)));
+            of_registry.push(Arc::new(Place::new(host, endpoint, token_hosts, http, room.part(ROOM_OF_ONE))));
         }
         if places.insert(host.clone(), of_registry).is_some() {
             return Err(BadRegistry::Twice { host: host.clone() });
         }
     }
-    Ok((places, default))
+    Ok((places, Unlisted { http: Http::new(tls, guard), room: room.part(ROOM_OF_ONE) }))
 }
 
 fn guard(config: &RegistryConfig) -> Guard {

@@ -1,6 +1,5 @@
 //! What can be read of one repository. Everything that comes with a digest is checked against it.
 
-use bytes::Bytes;
 use http::{Method, Uri, header};
 
 use super::{
@@ -14,7 +13,7 @@ use crate::{
         Digest, Fault, ImageReference,
         manifest::{ACCEPT, Descriptor, Index, MAX_MANIFEST, Manifest, NoManifest},
     },
-    net::Answer,
+    net::{Answer, Held},
 };
 
 /// Pages of referrers that are read.
@@ -73,7 +72,7 @@ impl Reader<'_> {
     }
 
     /// The content that a descriptor names, if it is no larger than `limit`.
-    pub(crate) async fn blob(&self, descriptor: &Descriptor, limit: usize) -> Result<Bytes, Fault> {
+    pub(crate) async fn blob(&self, descriptor: &Descriptor, limit: usize) -> Result<Held, Fault> {
         let found = first!(self, place => self.blob_at(place, descriptor, limit))?;
         found.ok_or_else(|| self.not_found(&descriptor.digest.to_string()))
     }
@@ -123,7 +122,7 @@ impl Reader<'_> {
         place: &Place,
         descriptor: &Descriptor,
         limit: usize,
-    ) -> Result<Option<Bytes>, Fault> {
+    ) -> Result<Option<Held>, Fault> {
         let Descriptor { digest, size, .. } = descriptor;
         let host = || place.host.to_string();
         let size = usize::try_from(*size).unwrap_or(usize::MAX);
@@ -164,6 +163,7 @@ impl Reader<'_> {
         let malformed =
             |cause: String| Fault::Malformed { host: place.host.to_string(), what: what.to_owned(), cause };
         let mut listed = Vec::new();
+        let mut left = MAX_MANIFEST;
         let mut page = place.url(self.image, &rest);
         for number in 0..MAX_PAGES {
             let question = Question {
@@ -172,7 +172,8 @@ impl Reader<'_> {
                 url: page.clone(),
                 accept: INDEX,
                 repository: place.repository(self.image),
-                limit: MAX_MANIFEST,
+                // All pages together are no more than a list may be that has only one.
+                limit: left,
                 what,
                 credentials: self.credentials(place),
             };
@@ -189,6 +190,7 @@ impl Reader<'_> {
                 return Ok(None);
             }
             let index = Index::parse_referrers(&answer.body).map_err(|error| malformed(error.to_string()))?;
+            left -= answer.body.len();
             listed.extend(index.manifests);
             if listed.len() > MAX_REFERRERS {
                 return Err(too_many(place));

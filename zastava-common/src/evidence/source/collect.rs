@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::findings::Findings;
 use crate::evidence::{
     Digest, Fault, Reason, Refusal, SbomLevel, Verifiers,
     manifest::{Descriptor, Image, Manifest},
     predicate,
-    registry::{Document, Reader},
+    registry::{Document, ROOM_OF_ONE, Reader},
     signature::{
         ENVELOPE_LAYER, LegacyLayer, NoSignature, SIMPLE_SIGNING_LAYER, Signature, read_attestation,
         read_bundle, read_simple,
@@ -30,7 +28,7 @@ const MAX_PAYLOAD: usize = 64 * 1024;
 const MAX_BUNDLE: usize = 1 << 20;
 
 /// The same where SBOMs and provenance are wanted, which they hold whole.
-const MAX_ATTESTATION: usize = 16 << 20;
+const MAX_ATTESTATION: usize = ROOM_OF_ONE;
 
 /// The beginning of a bundle's media type, whatever its version.
 const BUNDLE_LAYER: &str = "application/vnd.dev.sigstore.bundle";
@@ -183,7 +181,7 @@ impl Collector<'_> {
     }
 }
 
-fn read(layer: &Descriptor, content: &Bytes) -> Result<Signature, NoSignature> {
+fn read(layer: &Descriptor, content: &[u8]) -> Result<Signature, NoSignature> {
     let Descriptor { media_type, digest, annotations, .. } = layer;
     let legacy = LegacyLayer { content, digest, annotations };
     match media_type.as_str() {

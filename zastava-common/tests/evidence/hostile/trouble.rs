@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::body::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 use zastava_common::evidence::{
-    Evidence, Fault, Outcome, Source, Wanted,
+    Digest, Evidence, Fault, Outcome, Source, Wanted,
     registry::{Endpoint, PullSecrets, Registry, RegistryConfig},
 };
 
-use super::fake::{Fake, answer_with};
+use super::fake::{Fake, INDEX, MANIFEST, answer_with, ok};
 use crate::{
     lab::signed_by,
     made::{any, key, made},
@@ -68,6 +69,44 @@ async fn many_at_once_make_no_storm_of_a_broken_registry() {
     }
     // Those that were under way before the first answer came.
     assert!(fake.asked().len() <= 16, "{}", fake.asked().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_answers_at_once_are_all_read() {
+    // More than all of them may take of memory together.
+    let content = vec![b' '; 6 << 20];
+    let layer = Digest::sha256(&content);
+    let made = made();
+    let fake = Arc::new(Fake::with(&[]).await);
+    let entry = serde_json::json!({ "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "digest": layer, "size": content.len() });
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "config": entry, "layers": [entry],
+        "subject": { "mediaType": MANIFEST, "digest": made.digest("app"), "size": 1 },
+    });
+    let manifest = manifest.to_string();
+    let digest = Digest::sha256(manifest.as_bytes());
+    let entry = serde_json::json!({ "mediaType": MANIFEST, "digest": digest, "size": manifest.len() });
+    let list = serde_json::json!({ "mediaType": INDEX, "manifests": [entry] }).to_string();
+    fake.on("/v2/team/app/referrers/", move |_| ok(INDEX, list.clone()));
+    fake.on(&format!("/v2/team/app/manifests/{digest}"), move |_| ok(MANIFEST, manifest.clone()));
+    let content = Bytes::from(content);
+    fake.on(&format!("/v2/team/app/blobs/{layer}"), move |_| ok("", content.clone()));
+    let source = fake.source();
+    let tasks: Vec<_> = (0..12)
+        .map(|_| {
+            let (source, image) = (source.clone(), fake.image());
+            tokio::spawn(async move {
+                let wanted = Wanted { sbom: Some(any(vec![key("p256")])), ..Wanted::default() };
+                let digest = crate::made::made().digest("app").clone();
+                source.gather(&image, &digest, &wanted, &PullSecrets::default()).await.unwrap()
+            })
+        })
+        .collect();
+    for task in tasks {
+        let sbom = task.await.unwrap().sbom.unwrap();
+        assert_eq!((sbom.found, sbom.unknown), (vec![], None));
+    }
+    assert!(fake.asked().iter().filter(|asked| asked.path.contains("/blobs/")).count() == 12);
 }
 
 #[tokio::test]
