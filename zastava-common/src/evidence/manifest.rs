@@ -1,15 +1,15 @@
 //! Manifests, indexes and image configurations, as much of them as is asked about (OCI image specification 1.1; Docker's
 //! schema 2 has the same fields).
 
+mod annotations;
 mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
-use self::keys::Keys;
+pub use self::annotations::Annotations;
+use self::{annotations::asked_for, keys::Keys};
 use super::digest::Digest;
 
 /// The most of a manifest that is read: what the distribution specification wants registries to take.
@@ -33,8 +33,6 @@ const MANIFESTS: [&str; 2] =
 
 /// The most layers, or manifests of an index, that are taken.
 const MAX_ENTRIES: usize = 10_000;
-
-pub type Annotations = BTreeMap<String, String>;
 
 /// What a digest or tag stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -70,7 +68,7 @@ pub struct Descriptor {
     pub size: u64,
     #[serde(default)]
     pub artifact_type: Option<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "asked_for")]
     pub annotations: Annotations,
     #[serde(default)]
     pub platform: Option<Platform>,
@@ -101,7 +99,7 @@ struct Document {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "asked_for")]
     annotations: Annotations,
 }
 
@@ -268,11 +266,4 @@ impl std::fmt::Display for Platform {
 fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], keys: Keys) -> Result<T, NoManifest> {
     let read = keys::check(bytes, keys).and_then(|()| serde_json::from_slice(bytes));
     read.map_err(|error| NoManifest::Json(error.to_string()))
-}
-
-/// Go writes an empty map as `null`.
-fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

@@ -30,6 +30,17 @@ fn an_artifact_is_what_it_says_or_what_its_configuration_is() {
 }
 
 #[test]
+fn only_annotations_that_are_asked_for_take_memory() {
+    let others: String = (0..10_000).map(|n| format!(r#""{n}":"","#)).collect();
+    let annotations = format!(r#","annotations":{{{others}"org.opencontainers.image.base.name":"b"}}"#);
+    let Manifest::Image(read) = Manifest::parse(image(&annotations).as_bytes(), Some(OCI)).unwrap() else {
+        panic!("an index")
+    };
+    let kept: Vec<_> = read.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(kept, [("org.opencontainers.image.base.name", "b")]);
+}
+
+#[test]
 fn a_document_that_can_be_read_in_two_ways_is_refused() {
     let both = image(r#","manifests":[]"#);
     for sent in [OCI, OCI_INDEX] {
