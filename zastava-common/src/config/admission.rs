@@ -51,7 +51,7 @@ pub struct Admission {
     pub namespaces: Vec<NamespaceRules>,
     /// How registries are spoken to; one that is not listed is asked over TLS and without credentials.
     pub registries: Vec<Registry>,
-    /// Hosts at private addresses that a registry may send us to: a token server, a store of blobs.
+    /// Hosts at private addresses that a registry which is `private` itself may send us to: a token server, a store of blobs.
     pub private_hosts: Vec<RegistryHost>,
     /// Ask registries with the pull secrets that a pod names, read from its own namespace alone.
     pub pull_secrets: bool,

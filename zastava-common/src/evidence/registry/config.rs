@@ -8,8 +8,9 @@ use crate::evidence::reference::{Host, Repository};
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {
     pub registries: Vec<Registry>,
-    /// Hosts that are no registries, but that a registry may send us to although their address is private: its token
-    /// server, its storage of blobs. With the port, unless it is 443 or 80.
+    /// Hosts that are no registries, but that an endpoint which may have a private address itself may send us to although
+    /// theirs is private too: its token server, its storage of blobs. With the port, unless it is 443 or 80. Endpoints on
+    /// the outside may send us to none of them.
     pub private_hosts: BTreeSet<Host>,
     /// How long one answer may take, to its last byte.
     pub within: Duration,

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -135,7 +135,6 @@ pub(super) struct Unlisted {
 /// The places of all registries that are listed, and what those are asked with that are not.
 pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRegistry> {
     let tls = net::tls(&[], None).map_err(BadRegistry::Tls)?;
-    let guard = Arc::new(guard(config));
     let room = Room::new(ROOM);
     let mut places = BTreeMap::new();
     for Registry { host, endpoints, token_hosts } in &config.registries {
@@ -149,7 +148,7 @@ pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRe
                 net::tls(&endpoint.authorities, None)
                     .map_err(|cause| BadRegistry::Authority { host: host.clone(), cause })?
             };
-            let http = Http::new(tls, Arc::clone(&guard));
+            let http = Http::new(tls, Arc::new(guard(endpoint, &config.private_hosts)));
             let token_hosts = token_hosts.iter().cloned().collect();
             of_registry.push(Arc::new(Place::new(host, endpoint, token_hosts, http, room.part(ROOM_OF_ONE))));
         }
@@ -157,27 +156,47 @@ pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRe
             return Err(BadRegistry::Twice { host: host.clone() });
         }
     }
-    Ok((places, Unlisted { http: Http::new(tls, guard), room: room.part(ROOM_OF_ONE) }))
+    let nowhere = Guard::Public { except: HashSet::new() };
+    Ok((places, Unlisted { http: Http::new(tls, Arc::new(nowhere)), room: room.part(ROOM_OF_ONE) }))
 }
 
-fn guard(config: &RegistryConfig) -> Guard {
-    let endpoints = config.registries.iter().flat_map(|registry| &registry.endpoints);
-    let private = endpoints.filter(|endpoint| endpoint.private || endpoint.host.address().is_some());
-    let endpoints = private.map(|endpoint| {
-        let port = if endpoint.plain_http { 80 } else { 443 };
-        (endpoint.host.name().to_owned(), endpoint.host.port().unwrap_or(port))
-    });
-    let others = config.private_hosts.iter().flat_map(|host| {
+/// Where an endpoint may be, and where it may send us: only one that is inside itself to other places inside.
+fn guard(endpoint: &Endpoint, private_hosts: &BTreeSet<Host>) -> Guard {
+    if !endpoint.private && endpoint.host.address().is_none() {
+        return Guard::Public { except: HashSet::new() };
+    }
+    let port = if endpoint.plain_http { 80 } else { 443 };
+    let own = (endpoint.host.name().to_owned(), endpoint.host.port().unwrap_or(port));
+    let others = private_hosts.iter().flat_map(|host| {
         // Without a port both schemes' own are meant.
         let ports = host.port().map_or([443, 80], |port| [port, port]);
         ports.map(|port| (host.name().to_owned(), port))
     });
-    Guard::Public { except: endpoints.chain(others).collect::<HashSet<_>>() }
+    Guard::Public { except: [own].into_iter().chain(others).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_endpoint_inside_may_send_us_inside_and_to_what_is_named_alone() {
+        let host = |text: &str| -> Host { text.parse().unwrap() };
+        let storage = BTreeSet::from([host("storage.test"), host("token.test:8443")]);
+        let private = std::net::IpAddr::from([10, 0, 0, 1]);
+        let inside = Endpoint { private: true, ..Endpoint::new(host("reg.test:5000")) };
+        let guard_of = |endpoint: &Endpoint| guard(endpoint, &storage);
+        let allows = |endpoint: &Endpoint, host: &str, port| guard_of(endpoint).allows(host, port, private);
+        for (host, port) in [("reg.test", 5000), ("storage.test", 443), ("token.test", 8443)] {
+            assert!(allows(&inside, host, port), "{host}");
+            assert!(!allows(&Endpoint::new("ghcr.test".parse().unwrap()), host, port), "{host}");
+        }
+        // Another registry that is inside too.
+        assert!(!allows(&inside, "other.test", 443));
+        assert!(!allows(&inside, "reg.test", 443));
+        let by_address = Endpoint::new(host("10.0.0.1:5000"));
+        assert!(allows(&by_address, "10.0.0.1", 5000) && allows(&by_address, "storage.test", 443));
+    }
 
     #[test]
     fn docker_hub_is_asked_where_its_api_is_with_settings_and_without() {

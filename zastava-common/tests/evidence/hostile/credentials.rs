@@ -80,8 +80,8 @@ async fn a_registry_cannot_have_its_credentials_sent_to_others() {
     guarded(&fake, &format!("Bearer realm=\"http://{}/token\"", thief.host), "Bearer secret");
     thief.on("/token", |_| ok("application/json", r#"{"token":"secret"}"#));
     let mut config = fake.config_with(Some(("user", "word")));
-    // Even where the guard would let it: the thief is a registry here too.
-    config.registries.extend(thief.config().registries);
+    // Even where the guard would let it.
+    config.private_hosts.insert(thief.host.parse().unwrap());
     let fault = resolve(&Source::new(&config).unwrap(), &fake.image()).await.unwrap_err();
     assert!(matches!(fault, Fault::RealmRefused { .. }), "{fault}");
     assert!(thief.asked().is_empty());

@@ -61,6 +61,20 @@ async fn redirects_to_the_inside_are_refused_when_the_connection_is_made() {
 }
 
 #[tokio::test]
+async fn a_registry_cannot_send_us_to_another_one_inside() {
+    let fake = Fake::start().await;
+    let other = Fake::start().await;
+    let location = format!("http://{}/v2/secret/app/manifests/1", other.host);
+    fake.on("/v2/", move |_| answer_with(307, &[("location", &location)], ""));
+    let mut config = fake.config();
+    config.registries.extend(other.config().registries);
+    let fault =
+        Source::new(&config).unwrap().resolve(&fake.image(), &PullSecrets::default()).await.unwrap_err();
+    assert!(matches!(fault, Fault::AddressRefused { .. }), "{fault}");
+    assert!(other.asked().is_empty());
+}
+
+#[tokio::test]
 async fn a_token_is_not_fetched_from_the_inside() {
     for target in inside() {
         let fake = Fake::start().await;
