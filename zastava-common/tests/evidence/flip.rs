@@ -57,6 +57,16 @@ fn change(layer: &mut Descriptor, content: &mut [u8], place: usize, to: u8) {
     }
 }
 
+/// Attestations that the verifier beside it must not take for its own.
+fn of_strangers() -> Vec<(&'static str, Verifier)> {
+    vec![
+        ("sbom-other-key-bundle", key("p256")),
+        ("provenance-other-key-bundle", key("p256")),
+        ("cosign2.att", key("p256")),
+        ("sbom-bundle", builder("root")),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
@@ -70,6 +80,48 @@ proptest! {
         prop_assert!(!accepted(&verifier, &layer, &content), "{evidence} is wrong to begin with");
         change(&mut layer, &mut content, place, to);
         prop_assert!(!accepted(&verifier, &layer, &content), "{evidence} at {place} with {to}");
+    }
+
+    #[test]
+    fn no_changed_byte_makes_an_attestation_of_a_stranger_ones_own(
+        (evidence, verifier) in select(of_strangers()),
+        place: usize,
+        to in 1..=255u8,
+    ) {
+        let made = made();
+        let (mut layer, mut content) = made.layers(evidence).remove(0);
+        change(&mut layer, &mut content, place, to);
+        if let Ok(signature) = read(&layer, &content) {
+            prop_assert!(check(&verifier, &signature, made.digest("app")).is_err(), "{evidence} at {place} with {to}");
+        }
+    }
+
+    #[test]
+    fn what_still_holds_after_a_change_says_what_it_said(
+        (evidence, verifier) in select(vec![
+            ("p256.sig", key("p256")),
+            ("p256-bundle", key("p256")),
+            ("sbom-bundle", key("p256")),
+            ("provenance-bundle", key("p256")),
+            ("cosign2.att", key("cosign")),
+            ("keyless", builder("root")),
+            ("keyless.sig", builder("root")),
+        ]),
+        place: usize,
+        to in 1..=255u8,
+    ) {
+        let made = made();
+        let (mut layer, mut content) = made.layers(evidence).remove(0);
+        let before = read(&layer, &content).unwrap();
+        let checked = check(&verifier, &before, made.digest("app"));
+        prop_assert!(checked.is_ok(), "{evidence} holds to begin with");
+        change(&mut layer, &mut content, place, to);
+        if let Ok(after) = read(&layer, &content)
+            && let Ok(found) = check(&verifier, &after, made.digest("app"))
+        {
+            prop_assert_eq!(after.claim(), before.claim(), "{} at {} with {}", evidence, place, to);
+            prop_assert_eq!(Ok(found), checked);
+        }
     }
 
     #[test]

@@ -3,5 +3,6 @@
 mod content;
 mod credentials;
 mod fake;
+mod flip;
 mod trouble;
 mod where_to;
