@@ -115,8 +115,8 @@ reasons! {
         "There is no SBOM for the image."
         "attach a CycloneDX or SPDX document to the image's digest";
     SbomUnbound "sbom_unbound"
-        "The SBOM lies beside the image, and nothing binds it to it."
-        "build with BuildKit's SBOM attestation, or sign the SBOM";
+        "The SBOM lies beside the image, and nothing binds it to it; or only an index names it that nobody signed."
+        "build with BuildKit's SBOM attestation and sign the index, or sign the SBOM";
     SbomUnsigned "sbom_unsigned"
         "There is an SBOM, and none that a configured verifier signed."
         "attest the SBOM with a configured key or identity";

@@ -1,5 +1,8 @@
 //! The facts themselves. Plain data: comparable, without policy.
 
+#[cfg(test)]
+mod tests;
+
 use super::{digest::Digest, fault::Fault};
 
 /// What is known about one digest in one repository.
@@ -117,11 +120,15 @@ pub struct Sbom {
 }
 
 impl Sbom {
-    /// The best that holds for the image, or for each of its `platforms`.
+    /// The best that holds for the image, or for each of its `platforms`. An index that nobody signed, although each of
+    /// its platforms is signed, vouches for nothing that it names.
     pub fn level(&self, evidence: &Evidence) -> Option<SbomLevel> {
-        let of = |digest: &Digest| {
-            self.found.iter().filter(|found| found.of == *digest).map(|found| found.level).max()
+        let bound = if evidence.is_vouched_for() { SbomLevel::Bound } else { SbomLevel::Present };
+        let level = |found: &SbomFound| match found.level {
+            SbomLevel::Bound => bound,
+            level => level,
         };
+        let of = |digest: &Digest| self.found.iter().filter(|found| found.of == *digest).map(level).max();
         let of_each = evidence.platforms.iter().map(|platform| of(&platform.digest)).min().flatten();
         of(&evidence.digest).max(of_each)
     }
@@ -223,6 +230,20 @@ impl Evidence {
     /// The best that holds of its SBOMs.
     pub fn sbom_level(&self) -> Option<SbomLevel> {
         self.sbom.as_ref()?.level(self)
+    }
+
+    /// Whether nothing says that the index itself is signed by nobody who was asked about, while its platforms are, or
+    /// may be.
+    fn is_vouched_for(&self) -> bool {
+        let mut below = false;
+        for fact in &self.signatures {
+            match &fact.outcome {
+                Outcome::Verified(verified) if verified.signed.contains(&self.digest) => return true,
+                Outcome::Verified(_) | Outcome::Unknown(_) => below = true,
+                Outcome::Refused(_) => {}
+            }
+        }
+        !below
     }
 
     /// Roughly how many bytes of memory it takes.

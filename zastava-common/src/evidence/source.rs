@@ -144,9 +144,12 @@ async fn each_platform<'a>(
     let best = |findings: &Findings<'_>, of: &Digest| {
         findings.sboms.iter().filter(|found| found.of == *of).map(|found| found.level).max()
     };
+    let has_sbom = |platform: &Findings<'_>| {
+        best(platform, &platform.subject).max(best(whole, &platform.subject)).is_some()
+    };
     for image in images {
         let signatures = !whole.is_signed() && each.last().is_none_or(|last| last.shares_signer(&each));
-        let sbom_on_each = each.iter().all(|platform| best(platform, &platform.subject).is_some());
+        let sbom_on_each = each.iter().all(has_sbom);
         let sbom =
             wanted.sbom.is_some() && best(whole, &whole.subject) < Some(SbomLevel::Signed) && sbom_on_each;
         let provenance = wanted.base.as_ref().is_some_and(|verifiers| !verifiers.is_empty())
@@ -175,17 +178,24 @@ async fn in_index(reader: Reader<'_>, index: &Index, whole: &mut Findings<'_>) {
                 continue;
             }
         };
-        for layer in image.layers.iter().filter(|layer| layer.media_type == IN_TOTO_LAYER) {
+        // A statement without content says nothing.
+        let statements =
+            image.layers.iter().filter(|layer| layer.media_type == IN_TOTO_LAYER && layer.size > 2);
+        for layer in statements {
             let format = layer.annotations.get(PREDICATE_TYPE).and_then(|kind| predicate::sbom(kind));
-            if let Some(format) = format {
+            // One of a kind is as good as many.
+            let known = |format| {
+                let same = |found: &SbomFound| {
+                    found.of == about && found.format == format && found.level == SbomLevel::Bound
+                };
+                whole.sboms.iter().any(same)
+            };
+            if let Some(format) = format
+                && !known(format)
+            {
                 let (of, digest) = (about.clone(), layer.digest.clone());
-                whole.sboms.push(SbomFound {
-                    of,
-                    level: SbomLevel::Bound,
-                    format,
-                    digest,
-                    signed_by: Vec::new(),
-                });
+                let (level, signed_by) = (SbomLevel::Bound, Vec::new());
+                whole.sboms.push(SbomFound { of, level, format, digest, signed_by });
             }
         }
     }

@@ -1,6 +1,8 @@
 //! What else there is about an image: SBOMs and its base.
 
-use zastava_common::evidence::{Evidence, Fault, Format, Layers, SbomLevel, Wanted, registry::PullSecrets};
+use zastava_common::evidence::{
+    Digest, Evidence, Fault, Format, Layers, SbomLevel, Wanted, registry::PullSecrets,
+};
 
 use crate::{
     lab::{Lab, STYLES, gather},
@@ -66,6 +68,45 @@ async fn an_sbom_in_the_index_is_bound_to_the_image() {
     assert_eq!(level, Some(SbomLevel::Bound));
     assert_eq!(evidence.platforms.len(), 1, "an attestation is no platform");
     assert_eq!(evidence.sbom.unwrap().found[0].format, Format::Spdx);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sbom_in_an_index_that_nobody_signed_is_bound_to_nothing() {
+    let made = made();
+    let lab = Lab::start(STYLES[0]).await;
+    lab.put_image("team/app", made.digest("buildkit"));
+    // Its one platform is signed, and anybody could have put that into an index of theirs.
+    lab.attach("team/app", &made, &["leaf-app-bundle"]);
+    let by = Some(any(vec![key("p256")]));
+    let wanted = Wanted { signatures: by.clone(), sbom: by, ..Wanted::default() };
+    let evidence = gather(&lab, "team/app", "buildkit", &wanted).await.unwrap();
+    assert!(evidence.signatures[0].is_verified());
+    assert_eq!(evidence.sbom_level(), Some(SbomLevel::Present));
+    let (level, _) = sbom(&lab, "team/app", "buildkit", "p256").await;
+    assert_eq!(level, Some(SbomLevel::Bound), "where no signature is asked for, the digest is all there is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sboms_of_each_platform_are_one_of_the_whole_as_good_as_the_least() {
+    let made = made();
+    let lab = Lab::start(STYLES[0]).await;
+    for image in ["app", "buildkit"] {
+        lab.put_image("team/app", made.digest(image));
+    }
+    lab.attach("team/app", &made, &["sbom-bundle"]);
+    let one = lab.put_index("team/app", &[Lab::platform(made.digest("app"), "amd64")]);
+    let wanted = Wanted { sbom: Some(any(vec![key("p256")])), ..Wanted::default() };
+    let level = async |signer: &str, index: &Digest| {
+        let wanted = Wanted { sbom: Some(any(vec![key(signer)])), ..wanted.clone() };
+        let none = PullSecrets::default();
+        let evidence = lab.source().gather(&lab.image("team/app"), index, &wanted, &none).await.unwrap();
+        evidence.sbom_level()
+    };
+    assert_eq!(level("p256", &one).await, Some(SbomLevel::Signed));
+    assert_eq!(level("other", &one).await, Some(SbomLevel::Present));
+    // Beside the one that is bound there is one that is signed.
+    assert_eq!(level("p256", made.digest("buildkit")).await, Some(SbomLevel::Signed));
+    assert_eq!(level("other", made.digest("buildkit")).await, Some(SbomLevel::Bound));
 }
 
 #[tokio::test(flavor = "multi_thread")]

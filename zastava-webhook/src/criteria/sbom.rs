@@ -39,7 +39,10 @@ pub(super) fn check(evidence: &Evidence, known: &Known, wanted: config::SbomLeve
     let (reason, detail) = match (found, wanted) {
         (None, _) => (Reason::SbomMissing, "there is no SBOM for it, or not for each of its platforms"),
         (Some(_), SbomLevel::Signed) => (Reason::SbomUnsigned, "its SBOM is not signed by a verifier"),
-        (Some(_), _) => (Reason::SbomUnbound, "its SBOM lies beside it, and its index does not name it"),
+        (Some(_), _) => (
+            Reason::SbomUnbound,
+            "its SBOM lies beside it, or in an index of which only the platforms are signed",
+        ),
     };
     Some(Finding::deny(Criterion::Sbom, reason, detail))
 }
