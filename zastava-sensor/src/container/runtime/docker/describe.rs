@@ -50,7 +50,6 @@ impl Docker {
             Some(pod::Place { pod, role, name, attempt }) => (Some(pod), role, name, attempt),
             None => (None, own_role, bounded(own_name.to_owned())?, 0),
         };
-        let path = (!container.path.is_empty()).then(|| container.path.clone());
         let description = Description {
             engine: Arc::clone(self.engine()),
             id: Arc::clone(&key.id),
@@ -66,7 +65,7 @@ impl Docker {
             image,
             labels: self.settings.labels.keep(&labels),
             annotations: self.settings.annotations.keep(&annotations),
-            entrypoint: entrypoint(path.into_iter().chain(container.args.take().unwrap_or_default())),
+            entrypoint: entrypoint(container.take_entrypoint()),
             mounts: mounts(container.mounts.take().unwrap_or_default().into_iter().map(mount)),
             rootfs: container.graph_driver.map(|driver| rootfs(driver, diff_ids)),
             pid,

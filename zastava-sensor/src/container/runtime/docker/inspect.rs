@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::container::runtime::labels::Texts;
 
@@ -14,8 +15,8 @@ pub(super) struct Container {
     #[serde(default)]
     pub(super) created: String,
     #[serde(default)]
-    pub(super) path: String,
-    pub(super) args: Option<Vec<String>>,
+    path: String,
+    args: Option<Vec<String>>,
     pub(super) state: State,
     /// The image's id; with Docker's containerd store the digest of its index or manifest.
     #[serde(default)]
@@ -64,6 +65,27 @@ pub(super) struct Config {
     pub(super) image: String,
     pub(super) labels: Option<Texts>,
     pub(super) annotations: Option<Texts>,
+    /// A list; before Podman 5 its words in one text.
+    #[serde(default)]
+    entrypoint: Value,
+    cmd: Option<Vec<String>>,
+}
+
+impl Container {
+    /// What it is told to execute. Podman repeats a single word among the arguments (libpod/container_inspect.go).
+    pub(super) fn take_entrypoint(&mut self) -> impl Iterator<Item = String> {
+        let mut args = self.args.take().unwrap_or_default();
+        let entrypoint = match &self.config.entrypoint {
+            Value::Array(words) => words.len(),
+            words => usize::from(words.as_str().is_some_and(|words| !words.is_empty())),
+        };
+        let configured = entrypoint + self.config.cmd.as_ref().map_or(0, Vec::len);
+        if configured == 1 && args.as_slice() == std::slice::from_ref(&self.path) {
+            args.clear();
+        }
+        let path = (!self.path.is_empty()).then(|| std::mem::take(&mut self.path));
+        path.into_iter().chain(args)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

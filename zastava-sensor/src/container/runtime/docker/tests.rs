@@ -217,6 +217,25 @@ async fn podman_is_asked_by_its_own_endpoints() {
     assert_eq!(description.rootfs.unwrap().diff_ids.len(), 1);
 }
 
+#[test]
+fn podman_repeats_the_only_word_of_a_command() {
+    let cases = [
+        (r#"["/bin/sleep"]"#, r#"["/bin/sleep"]"#, r#""""#, vec!["/bin/sleep"]),
+        (r#"["/bin/sleep"]"#, "null", r#"["/bin/sleep"]"#, vec!["/bin/sleep"]),
+        (r#"["/bin/sleep"]"#, r#"["/bin/sleep"]"#, r#""/bin/sleep""#, vec!["/bin/sleep", "/bin/sleep"]),
+        (r#"["1000"]"#, r#"["1000"]"#, r#""/bin/sleep""#, vec!["/bin/sleep", "1000"]),
+    ];
+    for (args, cmd, entrypoint, words) in cases {
+        let mut container: serde_json::Value = serde_json::from_str(PODMAN).unwrap();
+        let json = |text: &str| -> serde_json::Value { serde_json::from_str(text).unwrap() };
+        container["Args"] = json(args);
+        container["Config"]["Cmd"] = json(cmd);
+        container["Config"]["Entrypoint"] = json(entrypoint);
+        let mut container: super::inspect::Container = serde_json::from_value(container).unwrap();
+        assert_eq!(container.take_entrypoint().collect::<Vec<_>>(), words);
+    }
+}
+
 #[tokio::test]
 async fn of_more_containers_than_an_answer_may_have_those_that_live_are_listed() {
     let all = || "x".repeat((16 << 20) + 1);
