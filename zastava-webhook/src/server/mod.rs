@@ -3,6 +3,7 @@
 
 mod accept;
 mod body;
+mod connection;
 mod deadline;
 mod handler;
 mod health;

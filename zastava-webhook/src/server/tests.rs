@@ -1,3 +1,5 @@
+mod silence;
+
 use std::{
     collections::HashMap,
     fs,
@@ -27,7 +29,7 @@ use zastava_common::{
     evidence::{Source, registry::RegistryConfig},
 };
 
-use super::{App, Certificates, Health, Listener, router};
+use super::{App, Certificates, Health, Listener, connection::Limits, router};
 use crate::{
     certs::{Made, make},
     engine::Engine,
@@ -101,9 +103,14 @@ struct Running {
 }
 
 async fn start(app: App, certificates: &Certificates) -> Running {
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), router(app), 1024).await.unwrap();
+    start_within(app, Some(certificates), Limits::default()).await
+}
+
+async fn start_within(app: App, certificates: Option<&Certificates>, limits: Limits) -> Running {
+    let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap(), router(app), 1024).await.unwrap();
+    listener.limits = limits;
     let (address, stop) = (listener.address().unwrap(), CancellationToken::new());
-    let task = tokio::spawn(listener.run(Some(certificates.clone()), stop.clone()));
+    let task = tokio::spawn(listener.run(certificates.cloned(), stop.clone()));
     Running { address, stop, task }
 }
 
