@@ -23,7 +23,6 @@ pub const MAX_IMAGES: usize = 256;
 
 /// The kubelet's copy of a pod that it runs from a file of its node.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-const NODE: &str = "system:node:";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
@@ -117,8 +116,9 @@ pub fn find(request: &Request<'_>) -> Result<Found, ImagesError> {
         return Err(ImagesError::Missing { kind: request.kind.kind.to_string() });
     };
     let object = read(object, "object", request)?;
-    if kind == Kind::Pod && object.metadata.annotations.contains_key(MIRROR) && request.user.starts_with(NODE)
-    {
+    // A node makes them and never changes one.
+    let made = request.operation == Operation::Create && request.sub_resource.is_none();
+    if kind == Kind::Pod && made && request.by_node && object.metadata.annotations.contains_key(MIRROR) {
         return Ok(Found::Nothing(Nothing::Mirror));
     }
     // What was there before was asked about before.

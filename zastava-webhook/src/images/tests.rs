@@ -187,12 +187,24 @@ fn a_mirror_pod_counts_from_a_node_alone() {
         "spec": { "containers": [{ "name": "c", "image": "a" }] },
     });
     let mut review = review("", "Pod", "CREATE", &object, &Value::Null);
-    for user in ["alice", "system:nodes", "system:serviceaccount:system:node:x", ""] {
-        review["request"]["userInfo"]["username"] = json!(user);
+    let by = |review: &mut Value, user: &str, groups: &Value| {
+        review["request"]["userInfo"] = json!({ "username": user, "groups": groups });
+    };
+    let (node, nodes) = ("system:node:worker-1", json!(["system:nodes", "system:authenticated"]));
+    for user in ["alice", "system:nodes", "system:serviceaccount:system:node:x", "system:node", ""] {
+        by(&mut review, user, &nodes);
         assert!(matches!(found(&review), Found::Workload(_)), "{user}");
     }
-    review["request"]["userInfo"]["username"] = json!("system:node:worker-1");
+    // The name alone is no proof: an identity provider may hand out any that has no reserved prefix set up for it.
+    for groups in [json!([]), Value::Null, json!(["system:authenticated", "system:nodes:x", "nodes"])] {
+        by(&mut review, node, &groups);
+        assert!(matches!(found(&review), Found::Workload(_)), "{groups}");
+    }
+    by(&mut review, node, &nodes);
     assert_eq!(found(&review), Found::Nothing(Nothing::Mirror));
+    review["request"]["operation"] = json!("UPDATE");
+    assert!(matches!(found(&review), Found::Workload(_)), "a change is no copy");
+    review["request"]["operation"] = json!("CREATE");
     review["request"]["object"]["metadata"]["annotations"] = json!({});
     assert!(matches!(found(&review), Found::Workload(_)));
 }

@@ -24,6 +24,10 @@ pub const KIND: &str = "AdmissionReview";
 /// Longest uid, namespace or name that is answered, in bytes. Kubernetes has shorter ones.
 const MAX_WORD: usize = 512;
 
+/// What the names of nodes begin with, and the group that they are in ("Using Node Authorization" of Kubernetes' manual).
+const NODE: &str = "system:node:";
+const NODES: &str = "system:nodes";
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     #[error("no AdmissionReview: {0}")]
@@ -52,6 +56,8 @@ pub struct Request<'a> {
     pub operation: Operation,
     /// Who asks.
     pub user: Cow<'a, str>,
+    /// Who asks is a node, by name and by group: only the API server's own authentication gives both.
+    pub by_node: bool,
     /// The object as it would be.
     pub object: Option<&'a RawValue>,
     /// The object as it is.
@@ -92,6 +98,7 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
         namespace: wire.namespace.unwrap_or_default(),
         name: wire.name.unwrap_or_default(),
         operation: wire.operation,
+        by_node: wire.user_info.username.starts_with(NODE) && wire.user_info.groups.0,
         user: wire.user_info.username,
         object: wire.object.filter(|object| object.get() != "null"),
         old_object: wire.old_object.filter(|object| object.get() != "null"),
@@ -109,12 +116,15 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
 
 /// As it comes.
 mod wire {
-    use std::borrow::Cow;
+    use std::{borrow::Cow, fmt};
 
-    use serde::Deserialize;
+    use serde::{
+        Deserialize, Deserializer,
+        de::{SeqAccess, Visitor},
+    };
     use serde_json::value::RawValue;
 
-    use super::{GroupKind, Operation};
+    use super::{GroupKind, NODES, Operation};
 
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -154,5 +164,41 @@ mod wire {
     pub(super) struct UserInfo<'a> {
         #[serde(borrow, default)]
         pub(super) username: Cow<'a, str>,
+        #[serde(default)]
+        pub(super) groups: Groups,
+    }
+
+    /// Whether the nodes' is among them. However many there are, none is kept.
+    #[derive(Default)]
+    pub(super) struct Groups(pub(super) bool);
+
+    impl<'de> Deserialize<'de> for Groups {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_option(Self::default())
+        }
+    }
+
+    impl<'de> Visitor<'de> for Groups {
+        type Value = Self;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of groups")
+        }
+
+        /// Go writes an empty list as `null`.
+        fn visit_none<E>(self) -> Result<Self, E> {
+            Ok(self)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut groups: A) -> Result<Self, A::Error> {
+            while let Some(group) = groups.next_element::<Cow<'de, str>>()? {
+                self.0 |= group == NODES;
+            }
+            Ok(self)
+        }
     }
 }
