@@ -72,7 +72,7 @@ pub enum Missing {
     Backend { why: String, outage: bool },
     /// A pull secret's, in words. An outage is one of the API server alone.
     PullSecret { why: String, outage: bool },
-    /// As many images as may be are being looked up.
+    /// As many images as may be are being looked up, of the registry or of all.
     Busy,
     /// Time was up.
     Deadline,
@@ -114,7 +114,9 @@ impl Missing {
         match self {
             Self::Fault(fault) => fault.to_string(),
             Self::Backend { why, .. } | Self::PullSecret { why, .. } => why.clone(),
-            Self::Busy => "too many images are being looked up".to_owned(),
+            Self::Busy => {
+                "as many images are being looked up as may be, of its registry or of all".to_owned()
+            }
             Self::Deadline => "time was up".to_owned(),
             Self::Panic => "looking it up panicked, which is a fault of this program".to_owned(),
         }

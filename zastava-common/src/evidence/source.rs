@@ -12,7 +12,7 @@ use super::{
     fault::Fault,
     manifest::{Annotations, Descriptor, Image, ImageConfig, Index, MAX_CONFIG, Manifest},
     predicate,
-    reference::{ImageReference, Tag},
+    reference::{Host, ImageReference, Tag},
     registry::{BadRegistry, Client, Document, PullSecrets, Reader, RegistryConfig, RequestCount},
     verifier::Verifiers,
 };
@@ -106,6 +106,11 @@ impl Source {
         let reader = self.reader(image, secrets);
         let document = reader.manifest(digest).await?;
         Ok(layers(reader, &document).await?.0)
+    }
+
+    /// Whether the configuration names this registry.
+    pub fn lists(&self, registry: &Host) -> bool {
+        self.client.lists(registry)
     }
 
     /// How many requests the registries had.

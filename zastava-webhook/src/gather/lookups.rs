@@ -1,63 +1,234 @@
 //! Places for look-ups. These outlive the requests that began them, so that requests do not bound them.
+//!
+//! One slow registry must not take the places of all others, and who may create a pod may name as many registries as
+//! they like. So each registry has a share, and those that the configuration does not name leave room for those that it
+//! does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::Semaphore, time::timeout};
+use zastava_common::evidence::reference::Host;
 
 use crate::known::Missing;
 
 /// Look-ups that may wait for each that is under way.
-const WAITING: usize = 16;
-/// A registry that takes its time with each of many answers must not keep the places of all others.
+const WAITING: usize = 32;
+/// One of so many parts of the places is the most that one registry has.
+const SHARES: usize = 4;
+/// A registry that takes its time with each of many answers must not keep its places for ever.
 const LONGEST: Duration = Duration::from_mins(1);
+
+/// Whose answers a look-up waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    pub(super) host: Host,
+    /// The configuration names it.
+    pub(super) listed: bool,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Lookups {
+    /// At once.
+    most: usize,
     /// Under way or waiting.
-    begun: Arc<Semaphore>,
+    begun: Arc<Mutex<Begun>>,
     under_way: Arc<Semaphore>,
+    unlisted: Arc<Semaphore>,
     longest: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Begun {
+    all: usize,
+    unlisted: usize,
+    /// Those with a look-up that has begun, and no others.
+    registries: HashMap<Host, Share>,
+}
+
+#[derive(Debug)]
+struct Share {
+    begun: usize,
+    under_way: Arc<Semaphore>,
+}
+
+/// A look-up's place, until it is dropped.
+struct Place<'a> {
+    lookups: &'a Lookups,
+    registry: Registry,
+    under_way: Arc<Semaphore>,
 }
 
 impl Lookups {
     /// `most`: at once.
     pub(super) fn new(most: usize) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { begun: places(most * (1 + WAITING)), under_way: places(most), longest: LONGEST }
+        Self {
+            most,
+            begun: Arc::default(),
+            under_way: places(most),
+            unlisted: places(of_unlisted(most)),
+            longest: LONGEST,
+        }
     }
 
-    pub(super) async fn run<T>(&self, load: impl Future<Output = T>) -> Result<T, Missing> {
-        let _begun = self.begun.try_acquire().map_err(|_| Missing::Busy)?;
+    pub(super) async fn run<T>(
+        &self,
+        registry: Registry,
+        load: impl Future<Output = T>,
+    ) -> Result<T, Missing> {
+        let place = self.begin(registry)?;
+        // In this order everywhere: whoever waits for a place that all share keeps none from other registries.
+        let _share = place.under_way.acquire().await.map_err(|_| Missing::Busy)?;
+        let _unlisted = match place.registry.listed {
+            true => None,
+            false => Some(self.unlisted.acquire().await.map_err(|_| Missing::Busy)?),
+        };
         let _under_way = self.under_way.acquire().await.map_err(|_| Missing::Busy)?;
         timeout(self.longest, load).await.map_err(|_| Missing::Deadline)
     }
+
+    fn begin(&self, registry: Registry) -> Result<Place<'_>, Missing> {
+        let most = self.most * (1 + WAITING);
+        let Registry { host, listed } = &registry;
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_registry = begun.registries.get(host).map_or(0, |share| share.begun);
+        if begun.all == most
+            || of_registry == of_one(most)
+            || (!listed && begun.unlisted == of_unlisted(most))
+        {
+            return Err(Missing::Busy);
+        }
+        begun.all += 1;
+        begun.unlisted += usize::from(!listed);
+        let share = begun
+            .registries
+            .entry(host.clone())
+            .or_insert_with(|| Share { begun: 0, under_way: Arc::new(Semaphore::new(of_one(self.most))) });
+        share.begun += 1;
+        let under_way = Arc::clone(&share.under_way);
+        Ok(Place { lookups: self, registry, under_way })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let Registry { host, listed } = &self.registry;
+        let mut begun = self.lookups.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.all -= 1;
+        begun.unlisted -= usize::from(!listed);
+        if let Some(share) = begun.registries.get_mut(host) {
+            share.begun -= 1;
+            if share.begun == 0 {
+                begun.registries.remove(host);
+            }
+        }
+    }
+}
+
+/// What one registry has of so many places.
+fn of_one(places: usize) -> usize {
+    places.div_ceil(SHARES)
+}
+
+/// What those that are not listed have together.
+fn of_unlisted(places: usize) -> usize {
+    (places - places / SHARES).max(1)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::{
+        future::{pending, ready},
+        pin::Pin,
+    };
 
     use futures_util::future::poll_immediate;
 
     use super::*;
 
+    fn unlisted(host: &str) -> Registry {
+        Registry { host: host.parse().unwrap(), listed: false }
+    }
+
+    fn listed(host: &str) -> Registry {
+        Registry { listed: true, ..unlisted(host) }
+    }
+
+    type Begun<'a> = Pin<Box<dyn Future<Output = Result<(), Missing>> + 'a>>;
+
+    /// Begins look-ups without an end until one is refused.
+    async fn fill(lookups: &Lookups, registry: Registry) -> Vec<Begun<'_>> {
+        let mut begun: Vec<Begun<'_>> = Vec::new();
+        loop {
+            let mut one: Begun<'_> = Box::pin(lookups.run(registry.clone(), pending::<()>()));
+            match poll_immediate(one.as_mut()).await {
+                None => begun.push(one),
+                Some(refused) => {
+                    assert_eq!(refused, Err(Missing::Busy));
+                    return begun;
+                }
+            }
+        }
+    }
+
+    async fn at_once(lookups: &Lookups, registry: Registry) -> Option<Result<(), Missing>> {
+        poll_immediate(Box::pin(lookups.run(registry, ready(())))).await
+    }
+
+    #[tokio::test]
+    async fn a_registry_whose_look_ups_never_end_is_busy_alone() {
+        let lookups = Lookups::new(8);
+        let mut begun = fill(&lookups, listed("slow.test")).await;
+        assert_eq!(begun.len(), 8 * (1 + WAITING) / SHARES);
+        assert_eq!(at_once(&lookups, listed("slow.test")).await, Some(Err(Missing::Busy)));
+        for other in [listed("other.test"), unlisted("third.test")] {
+            assert_eq!(at_once(&lookups, other).await, Some(Ok(())));
+        }
+        begun.pop();
+        assert_eq!(at_once(&lookups, listed("slow.test")).await, None, "it may wait again");
+    }
+
+    #[tokio::test]
+    async fn registries_that_a_pod_made_up_leave_room_for_those_of_the_configuration() {
+        let lookups = Lookups::new(8);
+        let mut all = Vec::new();
+        for number in 0..20 {
+            all.extend(fill(&lookups, unlisted(&format!("r{number}.test"))).await);
+        }
+        assert_eq!(all.len(), of_unlisted(8 * (1 + WAITING)));
+        assert_eq!(at_once(&lookups, unlisted("new.test")).await, Some(Err(Missing::Busy)));
+        assert_eq!(at_once(&lookups, listed("reg.test")).await, Some(Ok(())));
+        drop(all);
+        assert!(lookups.begun.lock().unwrap().registries.is_empty(), "nothing is kept of them");
+        assert_eq!(at_once(&lookups, unlisted("new.test")).await, Some(Ok(())));
+    }
+
     #[tokio::test]
     async fn more_look_ups_than_may_wait_are_refused_at_once() {
-        let lookups = Lookups::new(1);
-        let mut begun: Vec<_> = (0..=WAITING).map(|_| Box::pin(lookups.run(pending::<()>()))).collect();
-        for one in &mut begun {
-            assert!(poll_immediate(one).await.is_none());
+        let lookups = Lookups::new(4);
+        let mut all = Vec::new();
+        for number in 0..SHARES {
+            all.extend(fill(&lookups, listed(&format!("r{number}.test"))).await);
         }
-        assert_eq!(lookups.run(ready(())).await, Err(Missing::Busy));
-        begun.pop();
-        let waits = poll_immediate(Box::pin(lookups.run(ready(())))).await.is_none();
-        assert!(waits, "there is a place again");
+        assert_eq!(all.len(), 4 * (1 + WAITING));
+        assert_eq!(at_once(&lookups, listed("new.test")).await, Some(Err(Missing::Busy)));
+    }
+
+    #[tokio::test]
+    async fn one_place_is_enough_for_anybody() {
+        let lookups = Lookups::new(1);
+        assert_eq!(at_once(&lookups, unlisted("reg.test")).await, Some(Ok(())));
     }
 
     #[tokio::test]
     async fn a_look_up_without_end_gives_its_place_back() {
         let lookups = Lookups { longest: Duration::from_millis(20), ..Lookups::new(1) };
-        let both = tokio::join!(lookups.run(pending::<()>()), lookups.run(ready(())));
+        let registry = || unlisted("reg.test");
+        let both = tokio::join!(lookups.run(registry(), pending::<()>()), lookups.run(registry(), ready(())));
         assert_eq!(both, (Err(Missing::Deadline), Ok(())));
     }
 }

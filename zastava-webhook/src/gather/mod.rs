@@ -27,7 +27,7 @@ use zastava_common::{
 pub use self::verdict::{Labels, labels};
 use self::{
     cache::{Caches, Kept},
-    lookups::Lookups,
+    lookups::{Lookups, Registry},
     verdict::Verdicts,
 };
 use crate::{
@@ -163,7 +163,8 @@ impl Gatherer {
         let (source, tags) = (self.source.clone(), self.caches.tags.clone());
         let (image, secrets) = (image.clone(), Arc::clone(&question.secrets));
         let key = (image.to_string(), secrets.fingerprint());
-        self.look(tags, key, question, async move {
+        let registry = self.registry(&image);
+        self.look(tags, key, registry, question, async move {
             let digest = source.resolve(&image, &secrets).await;
             cache::keep(digest.map_err(Missing::Fault))
         })
@@ -181,7 +182,8 @@ impl Gatherer {
         let (image, digest) = (image.at(digest.clone()), digest.clone());
         let (wanted, secrets) = (rules.wanted.clone(), Arc::clone(&question.secrets));
         let key = cache::FactsKey::new(&image, &wanted, &secrets);
-        self.look(facts, key, question, async move {
+        let registry = self.registry(&image);
+        self.look(facts, key, registry, question, async move {
             // It holds whatever a registry may have to be asked: 32 KiB.
             let evidence = Box::pin(source.gather(&image, &digest, &wanted, &secrets)).await;
             cache::keep_evidence(evidence.map(Arc::new).map_err(Missing::Fault))
@@ -197,7 +199,8 @@ impl Gatherer {
         let (source, layers) = (self.source.clone(), self.caches.layers.clone());
         let base = base.clone();
         // The operator named the base: a pod's secrets are not for it.
-        self.look(layers, base.to_string(), question, async move {
+        let registry = self.registry(&base);
+        self.look(layers, base.to_string(), registry, question, async move {
             let Some(digest) = base.digest() else { return Err(Box::new(Err(Missing::Deadline))) };
             let layers = source.layers(&base, digest, &PullSecrets::default()).await;
             cache::keep(layers.map(Arc::new).map_err(Missing::Fault))
@@ -205,11 +208,16 @@ impl Gatherer {
         .await
     }
 
+    fn registry(&self, image: &ImageReference) -> Registry {
+        Registry { host: image.host().clone(), listed: self.source.lists(image.host()) }
+    }
+
     /// From the cache, else by a task that all who ask for the same wait for.
     async fn look<K: cache::Key, V: cache::Value>(
         &self,
         cache: cache::Facts<K, V>,
         key: K,
+        registry: Registry,
         question: &Question,
         load: impl Future<Output = Result<Result<V, Missing>, Box<Result<V, Missing>>>> + Send + 'static,
     ) -> Looked<V> {
@@ -224,7 +232,8 @@ impl Gatherer {
         let lookups = self.lookups.clone();
         let task = tokio::spawn(async move {
             let load = async move {
-                let loaded = lookups.run(load).await.unwrap_or_else(|missing| Err(Box::new(Err(missing))));
+                let loaded = lookups.run(registry, load).await;
+                let loaded = loaded.unwrap_or_else(|missing| Err(Box::new(Err(missing))));
                 loaded.map(|value| Kept { since: Instant::now(), value })
             };
             match cache.try_get_with(key.clone(), load).await {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use moka::{Expiry, future::Cache};
+use tokio::sync::Semaphore;
 use zastava_common::{
     backend::{self, Backend, BackendError, ImageQuestion},
     config,
@@ -24,6 +25,8 @@ pub type Labels = Arc<BTreeMap<String, String>>;
 const TOGETHER: Duration = Duration::from_secs(1);
 /// Questions of one moment.
 const MAX_QUESTIONS: u64 = 1024;
+/// Questions that are not answered yet. The backend's own, so that no registry takes their places.
+const MAX_ASKED: usize = 512;
 
 /// Labels that a controller makes up for each pod or each roll-out. They say nothing about an image, and with them no
 /// two pods would be alike.
@@ -53,6 +56,7 @@ pub(super) struct Verdicts {
     known: Cache<Key, Kept>,
     /// What is being asked.
     asked: Cache<Vec<Key>, Arc<BTreeMap<String, Kept>>>,
+    places: Arc<Semaphore>,
     tenant: Arc<str>,
 }
 
@@ -94,6 +98,7 @@ impl Verdicts {
                 .expire_after(life)
                 .build(),
             asked: Cache::builder().max_capacity(MAX_QUESTIONS).time_to_live(TOGETHER).build(),
+            places: Arc::new(Semaphore::new(MAX_ASKED)),
             tenant: tenant.into(),
         }
     }
@@ -164,7 +169,13 @@ impl Verdicts {
         }
         let (this, namespace, labels) =
             (self.clone(), question.namespace.clone(), Arc::clone(&question.labels));
+        let busy = |_| Missing::Backend {
+            why: format!("the backend has {MAX_ASKED} questions that it has not answered"),
+            outage: true,
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
         let task = tokio::spawn(async move {
+            let _place = place;
             let load = this.load(&namespace, &labels, &references);
             let asked = this.asked.try_get_with(keys.clone(), load).await;
             let asked = asked.map_err(|error: Arc<BackendError>| Missing::Backend {

@@ -93,6 +93,10 @@ impl Client {
         self.counts.all()
     }
 
+    pub(crate) fn lists(&self, host: &Host) -> bool {
+        self.listed.contains_key(host)
+    }
+
     /// Where a registry is asked, in this order.
     pub(super) fn places(&self, host: &Host) -> Vec<Arc<Place>> {
         if let Some(places) = self.listed.get(host) {
