@@ -306,6 +306,39 @@ fn tag(rules_text: &str, image: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn docker_hub_is_one_registry_by_the_names_that_runtimes_know() {
+    let of = |allowed: &str, image: &str| {
+        let rules = rules(&format!(
+            "{{verify: {{imageSignature: false, sbomReferrer: false, scannerPolicyPass: false}}, registryAllowlist: ['{allowed}']}}"
+        ));
+        at_once(&image.parse().unwrap(), &rules).is_empty()
+    };
+    for allowed in ["docker.io/acme", "index.docker.io/acme"] {
+        for image in ["acme/app", "docker.io/acme/app", "index.docker.io/acme/app:1", "DOCKER.IO/acme/app"] {
+            assert!(of(allowed, image), "{allowed}: {image}");
+        }
+        // `registry-1` is where its API is and no name of it: runtimes keep the two apart, and so does a pull secret.
+        for image in [
+            "registry-1.docker.io/acme/app",
+            "docker.io:443/acme/app",
+            "index.docker.io:443/acme/app",
+            "docker.io/acme-evil/app",
+            "docker.io/library/acme",
+            "app",
+            "docker.io.evil.test/acme/app",
+            "evil.test/docker.io/acme/app",
+            "evil-docker.io/acme/app",
+        ] {
+            assert!(!of(allowed, image), "{allowed}: {image}");
+        }
+    }
+    assert!(of("registry-1.docker.io/acme", "registry-1.docker.io/acme/app"));
+    assert!(!of("registry-1.docker.io/acme", "acme/app"));
+    assert!(of("docker.io/library", "nginx"));
+    assert!(!of("*.docker.io/acme", "docker.io/acme/app"), "a star is one label more");
+}
+
+#[test]
 fn tags_are_those_that_runtimes_would_take() {
     let digest = digest("image");
     let latest = "{deny: [latest]}";
