@@ -65,16 +65,15 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.arrived()?;
-        while let Some(key) = map.next_key::<String>()? {
-            match self.0 {
-                [Step::Key(wanted), rest @ ..] if key == *wanted => {
-                    // A key has its own place, which is nearer than that of its value.
-                    Walk(rest).arrived()?;
-                    map.next_value_seed(Walk(rest))?;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+        let (wanted, rest) = match self.0 {
+            [Step::Key(wanted), rest @ ..] => (Some(*wanted), rest),
+            _ => (None, self.0),
+        };
+        while let Some(found) = map.next_key_seed(Name { wanted, is_last: rest.is_empty() })? {
+            if found {
+                map.next_value_seed(Walk(rest))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())
@@ -118,5 +117,35 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         self.arrived()
+    }
+}
+
+/// Whether a key is the wanted one. The last one fails itself, for its place is nearer than that of its value.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    wanted: Option<&'a str>,
+    is_last: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
+        match self.wanted {
+            Some(wanted) if key == wanted && self.is_last => Err(E::custom("here")),
+            wanted => Ok(wanted == Some(key)),
+        }
     }
 }

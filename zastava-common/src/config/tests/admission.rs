@@ -69,7 +69,7 @@ fn names_are_given_once() {
     ");
     let twice = "zastava: {admission: {registries: [{host: a.example}, {host: a.example}]}}";
     assert_snapshot!(error(twice), @r"
-    zastava.yaml:1:55: not allowed for zastava.admission.registries[1].host: a.example
+    zastava.yaml:1:56: not allowed for zastava.admission.registries[1].host: a.example
       allowed: each host once
     ");
 }
