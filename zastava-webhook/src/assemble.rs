@@ -7,31 +7,14 @@ use std::{
 };
 
 use kube::Client;
-use zastava_common::{
-    config::{self, Config, ConfigError},
-    evidence::{Source, registry::BadRegistry},
-};
+use zastava_common::config::{Config, ConfigError, Written};
 
 use crate::{
     engine::Engine,
     gather::Gatherer,
-    policy::{BackendFault, FileError, Files, Policy, PolicyError, RegistriesError, backend, registries},
+    policy::{FileError, Files, Policy, Unusable, asked, backend, registries},
     secrets::Secrets,
 };
-
-#[derive(Debug, thiserror::Error)]
-pub enum AssembleError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    #[error(transparent)]
-    Registries(#[from] RegistriesError),
-    #[error(transparent)]
-    Registry(#[from] BadRegistry),
-    #[error(transparent)]
-    Backend(#[from] BackendFault),
-}
 
 /// An engine, and what it was made of.
 #[derive(Debug)]
@@ -43,8 +26,10 @@ pub struct Assembled {
 
 impl Assembled {
     /// Reads the configuration and every file that it names. `client`: for pull secrets, where they are read.
-    pub fn load(path: &Path, files: &dyn Files, client: Option<&Client>) -> Result<Self, AssembleError> {
-        Self::of(config::load(path)?, files, client, None)
+    pub fn load(path: &Path, files: &dyn Files, client: Option<&Client>) -> Result<Self, ConfigError> {
+        let written = Written::read(path)?;
+        let unusable = |error: Unusable| written.invalid(error.fault());
+        Self::of(written.parse()?, files, client, None).map_err(unusable)
     }
 
     /// `before`: what of it is the same stays, with what it remembers.
@@ -53,7 +38,7 @@ impl Assembled {
         files: &dyn Files,
         client: Option<&Client>,
         before: Option<&Self>,
-    ) -> Result<Self, AssembleError> {
+    ) -> Result<Self, Unusable> {
         let policy_files = Recorder::new(files);
         let policy = Policy::compile(&config, &policy_files)?;
         let registry_files = Recorder::new(files);
@@ -67,12 +52,18 @@ impl Assembled {
         let admission = &config.admission;
         let gatherer = match same {
             Some(before) => before.engine.gatherer().clone(),
-            None => Gatherer::new(
-                Source::new(&registries)?,
-                backend.map(|backend| (backend, config.runtime.tenant.as_str())),
-                admission.cache_ttl_seconds.seconds(),
-                &admission.cache,
-            ),
+            None => {
+                let gatherer = Gatherer::new(
+                    asked(admission, &registries)?,
+                    backend.map(|backend| (backend, config.runtime.tenant.as_str())),
+                    admission.cache_ttl_seconds.seconds(),
+                    &admission.cache,
+                );
+                match before {
+                    Some(before) => gatherer.succeeding(before.engine.gatherer()),
+                    None => gatherer,
+                }
+            }
         };
         let secrets = client.filter(|_| admission.pull_secrets).cloned().map(Secrets::new);
         let negative = admission.cache.negative_seconds.seconds();
@@ -87,13 +78,15 @@ impl Assembled {
         path: &Path,
         files: &dyn Files,
         client: Option<&Client>,
-    ) -> Result<Option<Self>, AssembleError> {
-        let config = config::load(path)?;
+    ) -> Result<Option<Self>, ConfigError> {
+        let written = Written::read(path)?;
+        let config = written.parse()?;
         let kept = |(path, text): (&PathBuf, &String)| files.read(path).is_ok_and(|now| now == *text);
         if config == self.config && self.read.iter().all(kept) {
             return Ok(None);
         }
-        Self::of(config, files, client, Some(self)).map(Some)
+        let other = Self::of(config, files, client, Some(self));
+        other.map(Some).map_err(|error| written.invalid(error.fault()))
     }
 }
 
@@ -127,5 +120,51 @@ impl Files for Recorder<'_> {
         let text = self.files.read(path)?;
         self.read.borrow_mut().insert(path.to_owned(), text.clone());
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc, time::Instant};
+
+    use zastava_common::evidence::registry::PullSecrets;
+
+    use super::*;
+    use crate::{gather::Question, policy::Disk};
+
+    #[tokio::test]
+    async fn requests_are_counted_on_when_registries_are_asked_in_another_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zastava.yaml");
+        let write = |seconds: u32| {
+            let verify = "{imageSignature: false, sbomReferrer: false, scannerPolicyPass: false}";
+            let admission = format!("{{verify: {verify}, cacheTtlSeconds: {seconds}}}");
+            fs::write(&path, format!("zastava: {{admission: {admission}}}")).unwrap();
+        };
+        // No registry is asked inside, which counts all the same.
+        let ask = async |assembled: &Assembled| {
+            let rules = Arc::clone(assembled.engine.policy().rules("shop"));
+            let question = Question {
+                namespace: "shop".to_owned(),
+                labels: Arc::default(),
+                secrets: Arc::new(PullSecrets::default()),
+                deadline: Instant::now() + std::time::Duration::from_secs(30),
+                max_age: None,
+            };
+            let image = "127.0.0.1:9/app:1".parse().unwrap();
+            let _ = assembled.engine.gatherer().gather(&[image], &rules, &question).await;
+        };
+        let count = |assembled: &Assembled| -> Vec<u64> {
+            assembled.engine.gatherer().requests().iter().map(|request| request.count).collect()
+        };
+        write(300);
+        let first = Assembled::load(&path, &Disk, None).unwrap();
+        ask(&first).await;
+        assert_eq!(count(&first), [1]);
+        write(100);
+        let second = first.again(&path, &Disk, None).unwrap().expect("it has changed");
+        assert_eq!(count(&second), [1]);
+        ask(&second).await;
+        assert_eq!(count(&second), [2]);
     }
 }

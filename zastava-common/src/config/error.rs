@@ -29,11 +29,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(key: String, what: What) -> Self {
+    pub fn new(key: String, what: What) -> Self {
         Self { key, what, allowed: None, meant: None, belongs: None }
     }
 
-    pub(super) fn allowed(self, allowed: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn allowed(self, allowed: impl Into<String>) -> Self {
         Self { allowed: Some(allowed.into()), ..self }
     }
 }
@@ -53,6 +54,10 @@ pub enum What {
     NotAllowed {
         found: String,
     },
+    /// Of the right form, and what it names or asks for is not there or is nothing to work with.
+    Unusable {
+        why: String,
+    },
     /// Nested or repeated beyond what a configuration needs.
     TooMuch,
     NotUtf8,
@@ -70,6 +75,7 @@ impl fmt::Display for Fault {
             What::RepeatedKey => write!(f, "key {key} stands here a second time")?,
             What::WrongType { found } => write!(f, "wrong type for {key}: {found}")?,
             What::NotAllowed { found } => write!(f, "not allowed for {key}: {found}")?,
+            What::Unusable { why } => write!(f, "cannot use {key}: {why}")?,
             What::TooMuch => f.write_str("too deeply nested, or too many aliases")?,
             What::NotUtf8 => f.write_str("not UTF-8 text")?,
             What::Syntax(message) if key.is_empty() => write!(f, "not as YAML should be: {message}")?,

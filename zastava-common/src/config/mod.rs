@@ -35,7 +35,7 @@ pub use image::{
     ImageAtDigest, Label, PublicKeySource, RegistryHost, RepositoryPattern, SubjectText, TagPattern,
 };
 pub use limits::Limits;
-pub use load::{MAX_FILE_BYTES, load, parse};
+pub use load::{MAX_FILE_BYTES, Written, load, parse};
 pub use number::{Bounded, RingBytes};
 pub use root::{Config, Mode};
 pub use runtime::{Authority, Collect, Engine, Runtime};

@@ -14,14 +14,14 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use zastava_common::metric;
+use zastava_common::{config::ConfigError, metric};
 
 use super::{
     FAILED, USAGE, fail,
     log::{self, Form},
 };
 use crate::{
-    assemble::{AssembleError, Assembled},
+    assemble::Assembled,
     exposition::{Exposition, MetricsError},
     policy::Disk,
     server::{App, Certificates, Health, Listener, ServerError, TlsError, router},
@@ -44,7 +44,7 @@ pub(super) struct ServeArgs {
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
     #[error(transparent)]
-    Assemble(#[from] AssembleError),
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -67,7 +67,7 @@ pub(super) fn run(ServeArgs { config, log }: &ServeArgs) -> ExitCode {
     };
     match runtime.block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ (ServeError::Assemble(_) | ServeError::Tls(_))) => fail(USAGE, &error),
+        Err(error @ (ServeError::Config(_) | ServeError::Tls(_))) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
     }
 }

@@ -1,23 +1,18 @@
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 use zastava_common::{
-    backend::{AuthoritySettings, Backend, BackendError, BackendSettings, ClientCertificate},
+    backend::{AuthoritySettings, Backend, BackendSettings, ClientCertificate},
     config::{self, AbsolutePath, Config, Token},
 };
 
-use super::{FileError, Files};
+use super::{
+    Cause, Files, Unusable,
+    files::{certificates, word},
+};
 
-#[derive(Debug, thiserror::Error)]
-pub enum BackendFault {
-    #[error("zastava.backend: {0}")]
-    File(#[from] FileError),
-    #[error("zastava.backend: {path} is no PEM with certificates: {source}")]
-    Pem { path: String, source: rustls::pki_types::pem::Error },
-    #[error("zastava.backend: {0}")]
-    Settings(#[from] BackendError),
-}
+const HERE: &str = "zastava.backend";
 
 /// The backend that the configuration names, if any; reads the certificates, keys and secrets that it names.
-pub fn backend(config: &Config, files: &dyn Files) -> Result<Option<Backend>, BackendFault> {
+pub fn backend(config: &Config, files: &dyn Files) -> Result<Option<Backend>, Unusable> {
     let Some(settings) = &config.backend else { return Ok(None) };
     let config::Backend {
         base_address,
@@ -29,34 +24,47 @@ pub fn backend(config: &Config, files: &dyn Files) -> Result<Option<Backend>, Ba
     } = settings;
     let authorities = match ca_file {
         None => Vec::new(),
-        Some(path) => {
-            let pem = files.read(path.as_path())?;
-            let certificates =
-                CertificateDer::pem_slice_iter(pem.as_bytes()).map(|one| one.map(|der| der.to_vec()));
-            certificates
-                .collect::<Result<_, _>>()
-                .map_err(|source| BackendFault::Pem { path: path.as_path().display().to_string(), source })?
-        }
+        Some(path) => certificates(path, files).map_err(|cause| cause.at(format!("{HERE}.caFile")))?,
     };
     let certificate = match (certificate_file, key_file) {
-        (Some(chain), Some(key)) => {
-            Some(ClientCertificate { chain: files.read(chain.as_path())?, key: files.read(key.as_path())? })
-        }
+        (Some(chain), Some(key)) => Some(own(chain, key, files)?),
         _ => None,
     };
     let authority =
         config.runtime.authority.as_ref().map(|authority| issuer(authority, files)).transpose()?;
-    Ok(Some(Backend::new(&BackendSettings {
+    if certificate.is_none() && authority.as_ref().is_some_and(|authority| authority.mutual_tls) {
+        return Err(Cause::NoOwnCertificate.at(format!("{HERE}.certificateFile")));
+    }
+    let settings = BackendSettings {
         base_address: base_address.to_string().trim_end_matches('/').to_owned(),
         policy_path: policy_path.as_str().to_owned(),
         within: request_timeout_seconds.seconds(),
         authorities,
         certificate,
         authority,
-    })?))
+    };
+    // Each file was looked at; what is left is that certificate and key do not fit.
+    let backend = Backend::new(&settings).map_err(|error| {
+        Cause::from(error)
+            .at(certificate_file.as_ref().map_or_else(|| HERE.to_owned(), |_| format!("{HERE}.keyFile")))
+    })?;
+    Ok(Some(backend))
 }
 
-fn issuer(authority: &config::Authority, files: &dyn Files) -> Result<AuthoritySettings, FileError> {
+fn own(chain: &AbsolutePath, key: &AbsolutePath, files: &dyn Files) -> Result<ClientCertificate, Unusable> {
+    certificates(chain, files).map_err(|cause| cause.at(format!("{HERE}.certificateFile")))?;
+    let read = |path: &AbsolutePath| files.read(path.as_path()).map_err(Cause::from);
+    let chain = read(chain).map_err(|cause| cause.at(format!("{HERE}.certificateFile")))?;
+    let key_text = read(key).and_then(|text| {
+        let path = key.as_path().display().to_string();
+        PrivateKeyDer::from_pem_slice(text.as_bytes())
+            .map_err(|source| Cause::PrivateKey { path, source })?;
+        Ok(text)
+    });
+    Ok(ClientCertificate { chain, key: key_text.map_err(|cause| cause.at(format!("{HERE}.keyFile")))? })
+}
+
+fn issuer(authority: &config::Authority, files: &dyn Files) -> Result<AuthoritySettings, Unusable> {
     let config::Authority {
         issuer,
         client_id,
@@ -67,13 +75,11 @@ fn issuer(authority: &config::Authority, files: &dyn Files) -> Result<AuthorityS
         require_mutual_tls,
     } = authority;
     let words = |tokens: &[Token]| tokens.iter().map(|token| token.as_str().to_owned()).collect();
-    let read = |path: &AbsolutePath| {
-        files.read(path.as_path()).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-    };
+    let secret = client_secret_file.as_ref().map(|path| word(path, files)).transpose();
     Ok(AuthoritySettings {
         issuer: issuer.to_string().trim_end_matches('/').to_owned(),
         client_id: client_id.as_str().to_owned(),
-        secret: client_secret_file.as_ref().map(read).transpose()?,
+        secret: secret.map_err(|cause| cause.at("zastava.runtime.authority.clientSecretFile"))?,
         audience: words(audience),
         scopes: words(scopes),
         dpop: *require_dpop,

@@ -2,6 +2,14 @@
 
 use std::{fs::File, io, io::Read as _, path::Path};
 
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use zastava_common::config::AbsolutePath;
+
+use super::Cause;
+
 /// The largest file that is read, in bytes. Sigstore's trusted root has 60 KiB.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -36,4 +44,27 @@ impl Files for Disk {
         }
         String::from_utf8(bytes).map_err(|_| FileError::NotText { path: name() })
     }
+}
+
+/// The certificates in a file (DER), at least one.
+pub(super) fn certificates(path: &AbsolutePath, files: &dyn Files) -> Result<Vec<Vec<u8>>, Cause> {
+    let text = files.read(path.as_path())?;
+    let path = || path.as_path().display().to_string();
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let certificates = certificates.map_err(|source| Cause::Pem { path: path(), source })?;
+    if certificates.is_empty() {
+        return Err(Cause::NoCertificate { path: path() });
+    }
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store
+            .add(certificate.clone())
+            .map_err(|error| Cause::Certificate { path: path(), why: error.to_string() })?;
+    }
+    Ok(certificates.iter().map(|certificate| certificate.to_vec()).collect())
+}
+
+/// A name, password or secret alone in a file, without the line's end that editors put behind it.
+pub(super) fn word(path: &AbsolutePath, files: &dyn Files) -> Result<String, Cause> {
+    Ok(files.read(path.as_path())?.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -10,17 +10,19 @@ mod files;
 mod pattern;
 mod registries;
 mod rules;
+mod signers;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unusable;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-pub use backend::{BackendFault, backend};
-pub use compile::PolicyError;
+pub use backend::backend;
 pub use files::{Disk, FileError, Files};
 pub use pattern::{Glob, Repositories};
-pub use registries::{RegistriesError, registries};
+pub use registries::{asked, registries};
 pub use rules::{Bases, Need, Requirement, Rules, Tags};
+pub use unusable::{Cause, Unusable};
 
 /// The policy of the whole cluster.
 #[derive(Clone, Debug)]

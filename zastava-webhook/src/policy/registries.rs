@@ -1,76 +1,86 @@
 use std::collections::BTreeSet;
 
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use zastava_common::{
     config::{self, Admission, RegistryHost},
     evidence::{
+        Source,
         reference::Host,
-        registry::{Credentials, Endpoint, Registry, RegistryConfig},
+        registry::{BadRegistry, Credentials, Endpoint, Registry, RegistryConfig},
     },
 };
 
-use super::{FileError, Files};
+use super::{
+    Cause, Files, Unusable,
+    files::{certificates, word},
+};
 
-#[derive(Debug, thiserror::Error)]
-pub enum RegistriesError {
-    #[error("the registry {host}: {source}")]
-    File { host: String, source: FileError },
-    #[error("the registry {host}: {path} is no PEM with certificates: {source}")]
-    Pem { host: String, path: String, source: rustls::pki_types::pem::Error },
-    #[error("{0} is no host of a registry")]
-    Host(String),
-}
+const HERE: &str = "zastava.admission.registries";
 
 /// How registries are spoken to; reads the certificates and credentials that the configuration names.
-pub fn registries(admission: &Admission, files: &dyn Files) -> Result<RegistryConfig, RegistriesError> {
+pub fn registries(admission: &Admission, files: &dyn Files) -> Result<RegistryConfig, Unusable> {
     let known = &admission.registries;
-    let registries = known.iter().map(|entry| {
-        let mirrors =
-            entry.mirrors.iter().map(|mirror| match known.iter().find(|entry| entry.host == *mirror) {
-                Some(entry) => endpoint(entry, files),
-                None => Ok(Endpoint::new(host(mirror)?)),
+    let mut registries = Vec::new();
+    for (at, entry) in known.iter().enumerate() {
+        let here = format!("{HERE}[{at}]");
+        let mut endpoints = Vec::new();
+        for (place, mirror) in entry.mirrors.iter().enumerate() {
+            let own = known.iter().enumerate().find(|(_, entry)| entry.host == *mirror);
+            endpoints.push(match own {
+                Some((at, entry)) => endpoint(entry, &format!("{HERE}[{at}]"), files)?,
+                None => Endpoint::new(host(mirror, || format!("{here}.mirrors[{place}]"))?),
             });
-        Ok(Registry {
-            host: host(&entry.host)?,
-            // The registry itself is the last that is asked.
-            endpoints: mirrors.chain([endpoint(entry, files)]).collect::<Result<_, _>>()?,
-            token_hosts: hosts(&entry.token_hosts)?,
-        })
-    });
+        }
+        // The registry itself is the last that is asked.
+        endpoints.push(endpoint(entry, &here, files)?);
+        registries.push(Registry { host: host(&entry.host, || format!("{here}.host"))?, endpoints });
+    }
     Ok(RegistryConfig {
-        registries: registries.collect::<Result<_, _>>()?,
-        private_hosts: hosts(&admission.private_hosts)?,
+        registries,
+        private_hosts: hosts(&admission.private_hosts, "zastava.admission.privateHosts")?,
         ..RegistryConfig::default()
     })
 }
 
-fn endpoint(entry: &config::Registry, files: &dyn Files) -> Result<Endpoint, RegistriesError> {
-    let config::Registry { host: name, ca_file, username_file, password_file, plain_http, private, .. } =
-        entry;
-    let in_file = |source| RegistriesError::File { host: name.as_str().to_owned(), source };
+/// Who asks them.
+pub fn asked(admission: &Admission, registries: &RegistryConfig) -> Result<Source, Unusable> {
+    Source::new(registries).map_err(|bad| {
+        let at = |wanted: &Host| {
+            // A second entry is the one that is wrong.
+            let same = |entry: &config::Registry| {
+                entry.host.as_str().parse().is_ok_and(|host: Host| host == *wanted)
+            };
+            let place = admission.registries.iter().rposition(same);
+            place.map_or_else(|| HERE.to_owned(), |at| format!("{HERE}[{at}]"))
+        };
+        match bad {
+            BadRegistry::Twice { host } => Cause::Twice.at(format!("{}.host", at(&host))),
+            BadRegistry::Authority { host, cause } => Cause::Tls(cause).at(format!("{}.caFile", at(&host))),
+            BadRegistry::Tls(cause) => Cause::Tls(cause).at(HERE),
+        }
+    })
+}
+
+/// `here`: the entry's key.
+fn endpoint(entry: &config::Registry, here: &str, files: &dyn Files) -> Result<Endpoint, Unusable> {
+    let config::Registry {
+        host: name,
+        ca_file,
+        username_file,
+        password_file,
+        token_hosts,
+        plain_http,
+        private,
+        ..
+    } = entry;
     let authorities = match ca_file {
         None => Vec::new(),
-        Some(path) => {
-            let pem = files.read(path.as_path()).map_err(in_file)?;
-            let certificates =
-                CertificateDer::pem_slice_iter(pem.as_bytes()).map(|one| one.map(|der| der.to_vec()));
-            certificates.collect::<Result<_, _>>().map_err(|source| RegistriesError::Pem {
-                host: name.as_str().to_owned(),
-                path: path.as_path().display().to_string(),
-                source,
-            })?
-        }
+        Some(path) => certificates(path, files).map_err(|cause| cause.at(format!("{here}.caFile")))?,
     };
     let credentials = match (username_file, password_file) {
-        (Some(username), Some(password)) => {
-            let read = |path: &config::AbsolutePath| {
-                files
-                    .read(path.as_path())
-                    .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-                    .map_err(in_file)
-            };
-            Some(Credentials { username: read(username)?, password: read(password)? })
-        }
+        (Some(username), Some(password)) => Some(Credentials {
+            username: word(username, files).map_err(|cause| cause.at(format!("{here}.usernameFile")))?,
+            password: word(password, files).map_err(|cause| cause.at(format!("{here}.passwordFile")))?,
+        }),
         _ => None,
     };
     Ok(Endpoint {
@@ -78,14 +88,15 @@ fn endpoint(entry: &config::Registry, files: &dyn Files) -> Result<Endpoint, Reg
         private: *private,
         authorities,
         credentials,
-        ..Endpoint::new(host(name)?)
+        token_hosts: hosts(token_hosts, &format!("{here}.tokenHosts"))?,
+        ..Endpoint::new(host(name, || format!("{here}.host"))?)
     })
 }
 
-fn hosts(names: &[RegistryHost]) -> Result<BTreeSet<Host>, RegistriesError> {
-    names.iter().map(host).collect()
+fn hosts(names: &[RegistryHost], here: &str) -> Result<BTreeSet<Host>, Unusable> {
+    names.iter().enumerate().map(|(at, name)| host(name, || format!("{here}[{at}]"))).collect()
 }
 
-fn host(name: &RegistryHost) -> Result<Host, RegistriesError> {
-    name.as_str().parse().map_err(|_| RegistriesError::Host(name.as_str().to_owned()))
+fn host(name: &RegistryHost, key: impl FnOnce() -> String) -> Result<Host, Unusable> {
+    name.as_str().parse().map_err(|_| Cause::Host.at(key()))
 }

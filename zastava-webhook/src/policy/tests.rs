@@ -1,3 +1,5 @@
+mod unusable;
+
 use std::{collections::HashMap, path::Path};
 
 use proptest::prelude::*;
@@ -6,7 +8,7 @@ use zastava_common::{
     evidence::{self, ImageReference},
 };
 
-use super::{FileError, Files, Glob, Need, Policy, PolicyError, Repositories};
+use super::{FileError, Files, Glob, Need, Policy, Repositories, Unusable};
 use crate::criteria;
 
 /// Files in memory.
@@ -27,33 +29,13 @@ pub(crate) fn key() -> String {
 }
 
 /// The policy of a configuration's `admission` section, with two keys under `/a.pub` and `/b.pub`.
-pub(crate) fn policy(admission: &str) -> Result<Policy, PolicyError> {
+pub(crate) fn policy(admission: &str) -> Result<Policy, Unusable> {
     let config = config::parse("f", &format!("zastava: {{admission: {admission}}}")).unwrap();
     Policy::compile(&config, &Memory(HashMap::from([("/a.pub", key()), ("/b.pub", key())])))
 }
 
 const NOTHING: &str = "imageSignature: false, sbomReferrer: false, scannerPolicyPass: false";
 const KEYS: &str = "keys: [{name: a, publicKey: /a.pub}, {name: b, publicKey: /b.pub}]";
-
-#[test]
-fn what_cannot_be_answered_is_no_policy() {
-    assert!(matches!(policy("{}"), Err(PolicyError::NoBackend)));
-    let signature = "{verify: {sbomReferrer: false, scannerPolicyPass: false}}";
-    assert!(matches!(policy(signature), Err(PolicyError::NoVerifiers)));
-    let sbom = "{verify: {imageSignature: false, scannerPolicyPass: false}, sbom: {level: signed}}";
-    assert!(matches!(policy(sbom), Err(PolicyError::NoSbomVerifiers)));
-    let missing = format!("{{verify: {{{NOTHING}}}, verifiers: {{keys: [{{name: a, publicKey: /c.pub}}]}}}}");
-    assert!(matches!(policy(&missing), Err(PolicyError::File { .. })));
-    let digest = "a".repeat(64);
-    let base = format!(
-        "{{verify: {{{NOTHING}}}, baseImages: {{allow: ['reg.test/base@sha256:{digest}'], proof: []}}}}"
-    );
-    assert!(matches!(policy(&base), Err(PolicyError::NoProof)));
-    let pattern = format!(
-        "{{verify: {{{NOTHING}}}, verifiers: {{keyless: [{{name: a, issuer: i, subjectPattern: '('}}]}}}}"
-    );
-    assert!(matches!(policy(&pattern), Err(PolicyError::Pattern { .. })));
-}
 
 #[test]
 fn a_namespace_adds_its_rules_to_the_general_ones() {

@@ -1,6 +1,7 @@
 use insta::assert_snapshot;
 
 use super::error;
+use crate::config::{Fault, What, Written};
 
 #[test]
 fn an_unknown_key_is_named_at_each_level() {
@@ -151,6 +152,27 @@ fn a_missing_key_and_a_repeated_key_are_named() {
     ");
     assert_snapshot!(error("zastava:\n  limits:\n    burst: 5\n    burst: 6"), @"zastava.yaml:4:5: key zastava.limits.burst stands here a second time");
     assert_snapshot!(error("zastava: {}\nzastava: {}"), @"zastava.yaml:2:1: key zastava stands here a second time");
+}
+
+#[test]
+fn a_fault_that_shows_in_use_is_placed_where_its_key_stands_or_above_it() {
+    let written = Written::new(
+        "zastava.yaml",
+        "zastava:\n  backend:\n    policyPath: /a\n    baseAddress: https://a.example\n",
+    );
+    let told = |key: &str| {
+        let what = What::Unusable { why: "it is not there".to_owned() };
+        written.invalid(Fault::new(format!("zastava.backend.{key}"), what).allowed("another")).to_string()
+    };
+    assert!(written.parse().is_ok());
+    assert_snapshot!(told("baseAddress"), @r"
+    zastava.yaml:4:5: cannot use zastava.backend.baseAddress: it is not there
+      allowed: another
+    ");
+    assert_snapshot!(told("caFile"), @r"
+    zastava.yaml:2:3: cannot use zastava.backend.caFile: it is not there
+      allowed: another
+    ");
 }
 
 #[test]
