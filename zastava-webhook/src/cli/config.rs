@@ -10,10 +10,7 @@ use clap::{Args, Subcommand};
 use zastava_common::config;
 
 use super::{FAILED, USAGE, fail};
-use crate::{
-    manifest,
-    policy::{Disk, Policy, registries},
-};
+use crate::{assemble::Assembled, manifest, policy::Disk};
 
 /// Print the configuration's schema, check a file, or print what Kubernetes must be told.
 #[derive(Debug, Args)]
@@ -26,7 +23,8 @@ pub(super) struct ConfigCommand {
 enum Action {
     /// Print the JSON Schema of the configuration file
     Schema,
-    /// Say whether a file and all files that it names can be used, and if not, where and why
+    /// Say whether a file and all files that it names can be used, and if not, where and why; those of
+    /// `admission.server` are in the cluster and are looked at by `serve`
     Check {
         /// A YAML file; deploy/zastava.example.yaml shows every key
         file: PathBuf,
@@ -63,8 +61,6 @@ pub(super) fn run(ConfigCommand { action }: &ConfigCommand) -> ExitCode {
 }
 
 fn check(file: &Path) -> Result<String, String> {
-    let config = config::load(file).map_err(|error| error.to_string())?;
-    let policy = Policy::compile(&config, &Disk).map_err(|error| error.to_string())?;
-    registries(&config.admission, &Disk).map_err(|error| error.to_string())?;
-    Ok(format!("{}: valid; policy {}\n", file.display(), policy.hash()))
+    let assembled = Assembled::load(file, &Disk, None).map_err(|error| error.to_string())?;
+    Ok(format!("{}: valid; policy {}\n", file.display(), assembled.engine.policy().hash()))
 }

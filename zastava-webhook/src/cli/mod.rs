@@ -42,13 +42,15 @@ Examples:
 Exit codes:
   0  ended as asked; `test`: everything would be let through
   1  `test`: something would be refused; else failed while running
-  2  arguments, configuration or manifest cannot be used
+  2  arguments, configuration or a file that it names cannot be used; `test`: there is no answer, whatever the reason
 
 ZASTAVA_LOG says what is logged to the standard error: `debug`, or `warn,zastava_webhook::gather=trace`.";
 
-/// It failed while running, or was refused.
+/// `test` has an answer, and it is no.
+const REFUSED: u8 = 1;
+/// It failed while running.
 const FAILED: u8 = 1;
-/// Arguments, configuration or manifests cannot be used; clap ends with it too.
+/// Arguments, configuration or manifests cannot be used, or `test` has no answer; clap ends with it too.
 const USAGE: u8 = 2;
 
 /// The program: takes the arguments of the process, and gives its exit code.

@@ -13,7 +13,7 @@ use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Value, json};
 
 use super::{
-    FAILED, USAGE, fail,
+    REFUSED, USAGE, fail,
     log::{self, Form as LogForm},
 };
 use crate::{
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &TestArgs) -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(FAILED, &error),
+        Err(error) => return fail(USAGE, &error),
     };
     let reports = match runtime.block_on(judge(&assembled.engine, arguments)) {
         Ok(reports) => reports,
@@ -95,11 +95,11 @@ pub(super) fn run(arguments: &TestArgs) -> ExitCode {
         Form::Json => lines(&reports, &mut out),
     };
     if let Err(error) = written {
-        return fail(FAILED, &format!("cannot write: {error}"));
+        return fail(USAGE, &format!("cannot write: {error}"));
     }
     let refused =
         reports.iter().any(|report| matches!(&report.answer, Some(decision) if !decision.answer.allows()));
-    if refused { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+    if refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }
 }
 
 /// About one object.

@@ -86,16 +86,25 @@ fn what_cannot_be_used_ends_with_another_code_than_a_refusal() {
     let good = write(folder.path(), "good.yaml", off);
     let unknown = write(folder.path(), "unknown.yaml", "zastava: {admission: {enfroce: true}}");
     let nobody = write(folder.path(), "nobody.yaml", "zastava: {}");
+    let lost = off.replace("zastava: {", "zastava:\n  ").replace("}}}", "}}");
+    let lost = format!("{lost}\n  backend:\n    baseAddress: https://backend.test\n    caFile: /none\n");
+    let lost = write(folder.path(), "lost.yaml", &lost);
     let broken = write(folder.path(), "broken.json", "{\"kind\": ");
     let pod = write(folder.path(), "pod.yaml", "apiVersion: v1\nkind: Pod\nspec: {containers: 1}");
     let missing = folder.path().join("missing.yaml").display().to_string();
     for (arguments, says) in [
         (vec!["test", "--config", &unknown, &pod], "did you mean `enforce`?"),
-        (vec!["test", "--config", &nobody, &pod], "no backend to ask"),
+        (vec!["test", "--config", &nobody, &pod], "nobody.yaml:1:1: cannot use zastava.admission.verify."),
         (vec!["test", "--config", &missing, &pod], "cannot read"),
         (vec!["test", "--config", &good, &missing], "cannot read"),
         (vec!["test", "--config", &good, &broken], "neither YAML nor JSON"),
         (vec!["test", "--config", &good, &pod], "is no Pod"),
+        (vec!["test", "--config", &good, &folder.path().display().to_string()], "cannot read"),
+        (vec!["config", "check", &missing], "cannot read"),
+        (
+            vec!["config", "check", &lost],
+            "lost.yaml:5:5: cannot use zastava.backend.caFile: cannot read /none",
+        ),
         (vec!["serve", "--config", &unknown], "did you mean `enforce`?"),
         (vec!["serve", "--config", &good], "cannot read /etc/zastava/tls/tls.crt"),
     ] {
@@ -103,6 +112,20 @@ fn what_cannot_be_used_ends_with_another_code_than_a_refusal() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains(says), "{arguments:?}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let off = "zastava: {admission: {verify: {imageSignature: false, sbomReferrer: false, scannerPolicyPass: false}}}";
+    let good = write(folder.path(), "good.yaml", off);
+    let pod = write(folder.path(), "pod.yaml", "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: a}]}");
+    let mut command = Command::new(webhook_program());
+    command
+        .args(["test", "--config", &good, &pod])
+        .stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
 
 #[test]
