@@ -113,6 +113,16 @@ impl Source {
         self.client.lists(registry)
     }
 
+    /// The same, counting requests on where `before` is: what was asked there comes in late, and a count that fell
+    /// would look like one that stands still.
+    #[must_use]
+    pub fn succeeding(mut self, before: &Self) -> Self {
+        if let Some(client) = Arc::get_mut(&mut self.client) {
+            client.count_with(&before.client);
+        }
+        self
+    }
+
     /// How many requests the registries had.
     pub fn requests(&self) -> Vec<RequestCount> {
         self.client.requests()

@@ -20,7 +20,10 @@ use tokio::{task::JoinHandle, time::timeout_at};
 use zastava_common::{
     backend::Backend,
     config::{Cache, SbomLevel},
-    evidence::{Digest, ImageReference, Source, registry::PullSecrets},
+    evidence::{
+        Digest, ImageReference, Source,
+        registry::{PullSecrets, RequestCount},
+    },
     metric,
 };
 
@@ -99,6 +102,12 @@ impl Gatherer {
         }
     }
 
+    /// The same, counting requests on where `before` is.
+    #[must_use]
+    pub fn succeeding(self, before: &Self) -> Self {
+        Self { source: self.source.succeeding(&before.source), ..self }
+    }
+
     /// Everything that `rules` want to know about `images`; what is not had by the deadline is missing.
     pub async fn gather(
         &self,
@@ -123,9 +132,14 @@ impl Gatherer {
         Gathered { known: parts.into_iter().map(|part| part.known).collect(), depth, oldest }
     }
 
-    /// How often registries were asked, as metrics.
+    /// How often registries were asked.
+    pub fn requests(&self) -> Vec<RequestCount> {
+        self.source.requests()
+    }
+
+    /// The same as metrics.
     pub fn count_requests(&self) {
-        for request in self.source.requests() {
+        for request in self.requests() {
             let counter =
                 metrics::counter!(metric::REGISTRY_REQUESTS, "host" => request.host, "code" => request.code);
             counter.absolute(request.count);

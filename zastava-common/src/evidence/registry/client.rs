@@ -43,7 +43,7 @@ pub(crate) struct Client {
     asked_with: Unlisted,
     within: Duration,
     passes: Mutex<LruCache<PassKey, Pass>>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 #[derive(Clone, Eq, Hash, PartialEq)]
@@ -85,8 +85,13 @@ impl Client {
             asked_with,
             within: config.within,
             passes: Mutex::new(LruCache::new(REMEMBERED)),
-            counts: Counts::default(),
+            counts: Arc::default(),
         })
+    }
+
+    /// From here on counts on where `before` is.
+    pub(crate) fn count_with(&mut self, before: &Self) {
+        self.counts = Arc::clone(&before.counts);
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestCount> {

@@ -157,8 +157,16 @@ async fn requests_are_counted_by_host_and_answer() {
     let source = Source::new(&config).unwrap();
     resolve(&source, &fake.image()).await.unwrap();
     let _ = resolve(&source, &"127.0.0.1:9/x".parse().unwrap()).await;
-    let counts: Vec<(String, &str, u64)> =
-        source.requests().into_iter().map(|count| (count.host, count.code, count.count)).collect();
+    let counts = |source: &Source| -> Vec<(String, &str, u64)> {
+        source.requests().into_iter().map(|count| (count.host, count.code, count.count)).collect()
+    };
     let host = fake.host.clone();
-    assert_eq!(counts, [(host.clone(), "2xx", 1), (host, "401", 1), ("other".into(), "error", 1)]);
+    let first = [(host.clone(), "2xx", 1), (host, "401", 1), ("other".into(), "error", 1)];
+    assert_eq!(counts(&source), first);
+    // One that takes its place counts on, and so does what is still asked by the first.
+    let next = Source::new(&RegistryConfig::default()).unwrap().succeeding(&source);
+    assert_eq!(counts(&next), first);
+    let _ = resolve(&source, &"127.0.0.1:9/x".parse().unwrap()).await;
+    let _ = resolve(&next, &"127.0.0.1:9/x".parse().unwrap()).await;
+    assert_eq!(counts(&next)[2], ("other".into(), "error", 3));
 }
