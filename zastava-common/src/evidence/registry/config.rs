@@ -40,9 +40,6 @@ pub struct Registry {
     /// Asked one after another until one has the answer. Mirrors come first; the registry itself is last, and only if it
     /// is listed. Empty means the registry itself, by HTTPS.
     pub endpoints: Vec<Endpoint>,
-    /// Hosts that may be given this registry's credentials in exchange for a token. Its own host and those of the same
-    /// domain need not be listed.
-    pub token_hosts: BTreeSet<Host>,
 }
 
 /// Where a registry is.
@@ -56,13 +53,16 @@ pub struct Endpoint {
     /// Authorities besides the system's (DER).
     pub authorities: Vec<Vec<u8>>,
     pub credentials: Option<Credentials>,
+    /// Hosts that may be given these, or a pull secret for the registry, in exchange for a token. Its own host and those
+    /// of the same domain need not be listed.
+    pub token_hosts: BTreeSet<Host>,
     /// What stands before the repository's path, where a mirror keeps several registries apart.
     pub prefix: Option<Repository>,
 }
 
 impl Registry {
     pub fn new(host: Host, endpoints: Vec<Endpoint>) -> Self {
-        Self { host, endpoints, token_hosts: BTreeSet::new() }
+        Self { host, endpoints }
     }
 }
 
@@ -75,6 +75,7 @@ impl Endpoint {
             private: false,
             authorities: Vec::new(),
             credentials: None,
+            token_hosts: BTreeSet::new(),
             prefix: None,
         }
     }

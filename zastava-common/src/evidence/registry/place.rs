@@ -53,15 +53,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn new(registry: &Host, endpoint: &Endpoint, token_hosts: Vec<Host>, http: Http, room: Room) -> Self {
-        let Endpoint { host, plain_http, private: _, authorities: _, credentials, prefix } = endpoint;
+    fn new(registry: &Host, endpoint: &Endpoint, http: Http, room: Room) -> Self {
+        let Endpoint { host, plain_http, private: _, authorities: _, credentials, token_hosts, prefix } =
+            endpoint;
         let own = api_host(host) == api_host(registry);
         Self {
             host: api_host(host),
             plain_http: *plain_http,
             counted_as: host.to_string(),
             credentials: credentials.clone(),
-            token_hosts,
+            token_hosts: token_hosts.iter().cloned().collect(),
             http,
             pace: Pace::default(),
             pace_of: Default::default(),
@@ -75,7 +76,7 @@ impl Place {
     /// A registry that the configuration does not name.
     pub(super) fn unlisted(registry: &Host, Unlisted { http, room }: &Unlisted) -> Self {
         let endpoint = Endpoint::new(registry.clone());
-        let place = Self::new(registry, &endpoint, Vec::new(), http.clone(), room.clone());
+        let place = Self::new(registry, &endpoint, http.clone(), room.clone());
         Self { counted_as: "other".to_owned(), ..place }
     }
 
@@ -137,7 +138,7 @@ pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRe
     let tls = net::tls(&[], None).map_err(BadRegistry::Tls)?;
     let room = Room::new(ROOM);
     let mut places = BTreeMap::new();
-    for Registry { host, endpoints, token_hosts } in &config.registries {
+    for Registry { host, endpoints } in &config.registries {
         let own = [Endpoint::new(host.clone())];
         let endpoints = if endpoints.is_empty() { own.as_slice() } else { endpoints };
         let mut of_registry = Vec::new();
@@ -149,8 +150,7 @@ pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRe
                     .map_err(|cause| BadRegistry::Authority { host: host.clone(), cause })?
             };
             let http = Http::new(tls, Arc::new(guard(endpoint, &config.private_hosts)));
-            let token_hosts = token_hosts.iter().cloned().collect();
-            of_registry.push(Arc::new(Place::new(host, endpoint, token_hosts, http, room.part(ROOM_OF_ONE))));
+            of_registry.push(Arc::new(Place::new(host, endpoint, http, room.part(ROOM_OF_ONE))));
         }
         if places.insert(host.clone(), of_registry).is_some() {
             return Err(BadRegistry::Twice { host: host.clone() });

@@ -98,9 +98,9 @@ mod tests {
 
     fn at(host: &str, plain_http: bool, token_hosts: &[&str]) -> Arc<Place> {
         let host: Host = host.parse().unwrap();
-        let endpoint = Endpoint { plain_http, ..Endpoint::new(host.clone()) };
         let token_hosts: BTreeSet<Host> = token_hosts.iter().map(|host| host.parse().unwrap()).collect();
-        let registry = Registry { host: host.clone(), endpoints: vec![endpoint], token_hosts };
+        let endpoint = Endpoint { plain_http, token_hosts, ..Endpoint::new(host.clone()) };
+        let registry = Registry::new(host.clone(), vec![endpoint]);
         let config = RegistryConfig { registries: vec![registry], ..RegistryConfig::default() };
         Arc::clone(&place::build(&config).unwrap().0[&host][0])
     }

@@ -85,9 +85,29 @@ async fn a_registry_cannot_have_its_credentials_sent_to_others() {
     let fault = resolve(&Source::new(&config).unwrap(), &fake.image()).await.unwrap_err();
     assert!(matches!(fault, Fault::RealmRefused { .. }), "{fault}");
     assert!(thief.asked().is_empty());
-    config.registries[0].token_hosts.insert(thief.host.parse().unwrap());
+    config.registries[0].endpoints[0].token_hosts.insert(thief.host.parse().unwrap());
     resolve(&Source::new(&config).unwrap(), &fake.image()).await.unwrap();
     assert_eq!(shown(&thief), [Some(BASIC.into())], "where the configuration says so");
+}
+
+#[tokio::test]
+async fn what_may_have_a_registrys_credentials_may_not_have_its_mirrors() {
+    let upstream = Fake::start().await;
+    let mirror = Fake::start().await;
+    let tokens = Fake::start().await;
+    tokens.on("/token", |_| ok("application/json", r#"{"token":"secret"}"#));
+    let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.host);
+    guarded(&mirror, &challenge, "Bearer secret");
+    guarded(&upstream, &challenge, "Bearer secret");
+    let mut config = upstream.config_with(Some(("user", "word")));
+    config.private_hosts.insert(tokens.host.parse().unwrap());
+    let own = &mut config.registries[0].endpoints;
+    own[0].token_hosts.insert(tokens.host.parse().unwrap());
+    own.insert(0, mirror.config_with(Some(("mirror", "other"))).registries.remove(0).endpoints.remove(0));
+    resolve(&Source::new(&config).unwrap(), &upstream.image()).await.unwrap();
+    // The mirror was asked, and got no token for its own credentials; the registry got one for its.
+    assert_eq!(mirror.asked().len(), 1);
+    assert_eq!(shown(&tokens), [Some(BASIC.into())]);
 }
 
 #[tokio::test]
