@@ -50,19 +50,18 @@ impl Assembled {
             asks_alike(&config, &before.config) && registry_read.iter().all(|(path, text)| kept(path, text))
         });
         let admission = &config.admission;
-        let gatherer = match same {
-            Some(before) => before.engine.gatherer().clone(),
-            None => {
-                let gatherer = Gatherer::new(
-                    asked(admission, &registries)?,
-                    backend.map(|backend| (backend, config.runtime.tenant.as_str())),
-                    admission.cache_ttl_seconds.seconds(),
-                    &admission.cache,
-                );
-                match before {
-                    Some(before) => gatherer.succeeding(before.engine.gatherer()),
-                    None => gatherer,
-                }
+        let gatherer = if let Some(before) = same {
+            before.engine.gatherer().clone()
+        } else {
+            let gatherer = Gatherer::new(
+                asked(admission, &registries)?,
+                backend.map(|backend| (backend, config.runtime.tenant.as_str())),
+                admission.cache_ttl_seconds.seconds(),
+                &admission.cache,
+            );
+            match before {
+                Some(before) => gatherer.succeeding(before.engine.gatherer()),
+                None => gatherer,
             }
         };
         let secrets = client.filter(|_| admission.pull_secrets).cloned().map(Secrets::new);

@@ -97,7 +97,7 @@ async fn ask(url: &str, limit: usize, within: Duration, room: &Room) -> Result<A
     http.send(request, limit, within, Some(room)).await
 }
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(50);
 
 #[tokio::test]

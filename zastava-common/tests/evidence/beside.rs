@@ -180,7 +180,7 @@ async fn layers_that_are_never_read_are_no_outage() {
 
 #[test]
 fn layers_of_another_platform_and_no_layers_prove_nothing() {
-    let digest = |text: &str| zastava_common::evidence::Digest::sha256(text.as_bytes());
+    let digest = |text: &str| Digest::sha256(text.as_bytes());
     let layers = |platform: &str, ids: &[&str]| Layers {
         digest: digest("x"),
         platform: platform.to_owned(),

@@ -83,9 +83,10 @@ impl Lookups {
         let place = self.begin(registry)?;
         // In this order everywhere: whoever waits for a place that all share keeps none from other registries.
         let _share = place.under_way.acquire().await.map_err(|_| Missing::Busy)?;
-        let _unlisted = match place.registry.listed {
-            true => None,
-            false => Some(self.unlisted.acquire().await.map_err(|_| Missing::Busy)?),
+        let _unlisted = if place.registry.listed {
+            None
+        } else {
+            Some(self.unlisted.acquire().await.map_err(|_| Missing::Busy)?)
         };
         let _under_way = self.under_way.acquire().await.map_err(|_| Missing::Busy)?;
         timeout(self.longest, load).await.map_err(|_| Missing::Deadline)

@@ -55,7 +55,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(10),
             first: Duration::from_secs(30),
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             ping: Duration::from_secs(30),
             pong: Duration::from_secs(15),
             last: Duration::from_secs(30),
@@ -129,15 +129,14 @@ impl Serving {
                 None
             }
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                activity.rest();
-                tokio::select! {
-                    ended = connection => ended,
-                    _ = activity.quiet(limits.last, limits.last) => Ok(()),
-                }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            activity.rest();
+            tokio::select! {
+                ended = connection => ended,
+                _ = activity.quiet(limits.last, limits.last) => Ok(()),
             }
         };
         if let Err(error) = ended {

@@ -108,12 +108,13 @@ fn gather(image: &str, documents: Vec<Document>) -> Result<Facts, Fault> {
 
 #[test]
 fn each_case_is_what_it_is_meant_to_be() {
+    use SbomLevel::{Bound, Present, Signed};
+
     let found = CASES.iter().map(|(image, pieces)| {
         let Facts { signed, level, materials, .. } = gather(image, documents(image, pieces)).unwrap();
         (signed.is_some(), level, materials.is_empty())
     });
     let found: Vec<_> = found.collect();
-    use SbomLevel::{Bound, Present, Signed};
     let expected = [
         (true, None, true),
         (true, Some(Present), true),
