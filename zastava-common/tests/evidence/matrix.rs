@@ -114,6 +114,77 @@ async fn each_kind_of_signature_is_judged_alike_in_each_kind_of_registry() {
     }
 }
 
+/// Evidence that holds, the verifier that takes it, and behind which words one character is changed.
+const TAMPERED: &[(&str, fn() -> Verifier, &[(&str, Reason)])] = &[
+    (
+        "p256.sig",
+        p256,
+        &[
+            // In what is signed, and in the signature. Such a one does not name its key: it could be another's.
+            ("docker-reference\":\"", Reason::KeyMismatch),
+            ("sha256:", Reason::SignatureInvalid),
+            ("container image", Reason::FormatUnsupported),
+            ("cosign/signature\":\"", Reason::KeyMismatch),
+        ],
+    ),
+    (
+        "p256-bundle",
+        p256,
+        &[
+            ("\"payload\":\"", Reason::SignatureInvalid),
+            ("\"sig\":\"", Reason::SignatureInvalid),
+            ("\"payloadType\":\"", Reason::FormatUnsupported),
+        ],
+    ),
+    (
+        "keyless",
+        by_builder,
+        &[
+            ("\"payload\":\"", Reason::SignatureInvalid),
+            ("\"sig\":\"", Reason::SignatureInvalid),
+            ("\"rawBytes\":\"MIICwDCCAkagAwIBAgIEERggBD", Reason::SignatureInvalid),
+            ("\"signedEntryTimestamp\":\"", Reason::SignatureInvalid),
+            ("\"rootHash\":\"", Reason::SignatureInvalid),
+            ("\"canonicalizedBody\":\"", Reason::SignatureInvalid),
+            ("\"integratedTime\":\"", Reason::SignatureInvalid),
+        ],
+    ),
+    (
+        "keyless.sig",
+        by_builder,
+        &[
+            ("sha256:", Reason::SignatureInvalid),
+            ("cosign/signature\":\"", Reason::SignatureInvalid),
+            ("SignedEntryTimestamp\\\":\\\"", Reason::SignatureInvalid),
+            ("body\\\":\\\"", Reason::SignatureInvalid),
+            ("BEGIN CERTIFICATE-----\\n", Reason::SignatureInvalid),
+        ],
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_character_is_judged_alike_in_each_kind_of_registry() {
+    let made = made();
+    for style in STYLES {
+        let lab = Lab::start(style).await;
+        let mut wrong = Vec::new();
+        for (number, (piece, verifier, marks)) in TAMPERED.iter().enumerate() {
+            for (at, (mark, expected)) in marks.iter().enumerate() {
+                let repository = format!("team/tampered{number}-{at}");
+                lab.put_image(&repository, made.digest("app"));
+                lab.attach_tampered(&repository, &made, piece, mark);
+                let wanted = signed_by(any(vec![verifier()]));
+                let evidence = gather(&lab, &repository, "app", &wanted).await.unwrap();
+                let outcome = &evidence.signatures[0].outcome;
+                if !matches!(outcome, Outcome::Refused(refusal) if refusal.reason == *expected) {
+                    wrong.push(format!("{piece} behind {mark}: {outcome:?}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{style:?}: {wrong:#?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_older_form_counts_only_where_it_is_taken() {
     let made = made();

@@ -124,6 +124,45 @@ impl Lab {
         }
     }
 
+    /// Puts a piece of evidence into a repository with one character changed: the fifth behind `mark`, in what its layer
+    /// holds or else in its manifest. Every digest is that of the changed content, as by somebody who may push.
+    pub(crate) fn attach_tampered(&self, repository: &str, made: &Made, name: &str, mark: &str) {
+        let Piece { subject, referrer, tag, .. } = made.piece(name);
+        let descriptor = made.piece(name).descriptor();
+        let mut text = String::from_utf8(made::blob(&descriptor.digest)).unwrap();
+        let image = made.piece(name).image();
+        let old = &image.layers[0].digest;
+        let content = String::from_utf8(made::blob(old)).unwrap();
+        let change = |text: &str| {
+            let at = text.find(mark)? + mark.len() + 4;
+            // Fit for hexadecimal digits, Base64 and words.
+            let other = if text.as_bytes()[at] == b'1' { "2" } else { "1" };
+            Some(format!("{}{other}{}", &text[..at], &text[at + 1..]))
+        };
+        match change(&content) {
+            Some(changed) => {
+                self.put_blob(repository, changed.as_bytes());
+                let digest = Digest::sha256(changed.as_bytes());
+                text = text.replace(&old.to_string(), &digest.to_string());
+            }
+            None => {
+                self.put_blob(repository, content.as_bytes());
+                text = change(&text).unwrap_or_else(|| panic!("{name} has no {mark}"));
+            }
+        }
+        self.put_blob(repository, &made::blob(&image.config.digest));
+        let digest = Digest::sha256(text.as_bytes());
+        let reference = match tag {
+            Some(suffix) => format!("{}{suffix}", made.digest(subject).fallback_tag()),
+            None => digest.to_string(),
+        };
+        self.put_manifest(repository, &reference, &descriptor.media_type, text.as_bytes());
+        if let (Some(referrer), false) = (referrer, self.style == Style::Api) {
+            let entry = self.entry(&Descriptor { digest, ..referrer.clone() });
+            self.put_referrers(repository, made.digest(subject), &[entry]);
+        }
+    }
+
     fn entry(&self, Descriptor { media_type, digest, size, artifact_type, .. }: &Descriptor) -> Value {
         let artifact_type = match self.style {
             Style::TagWithoutType => Some("application/vnd.oci.empty.v1+json"),
