@@ -4,9 +4,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, Response,
     body::{Bytes, Incoming},
-    client::conn::http1,
+    client::conn::{TrySendError, http1, http2},
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -22,17 +22,43 @@ pub(crate) const NAME: &str = "webhook.test";
 pub(crate) struct Client {
     address: SocketAddr,
     tls: TlsConnector,
+    http2: TlsConnector,
 }
 
 pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
+/// Carries many requests at once.
+pub(crate) type Stream = http2::SendRequest<Full<Bytes>>;
 
 impl Client {
+    /// `authority`: PEM, one or more.
     pub(crate) fn new(address: SocketAddr, authority: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        for authority in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+            roots.add(authority.unwrap()).unwrap();
+        }
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Self { address, tls: TlsConnector::from(Arc::new(config)) }
+        let mut second = config.clone();
+        second.alpn_protocols = vec![b"h2".to_vec()];
+        Self {
+            address,
+            tls: TlsConnector::from(Arc::new(config)),
+            http2: TlsConnector::from(Arc::new(second)),
+        }
+    }
+
+    /// A connection of HTTP/2, and the certificate that the server showed (DER).
+    pub(crate) async fn connect_http2(&self) -> io::Result<(Stream, Vec<u8>)> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let stream = self.http2.connect(ServerName::try_from(NAME).unwrap(), stream).await?;
+        let (_, session) = stream.get_ref();
+        assert_eq!(session.alpn_protocol(), Some(b"h2".as_slice()));
+        let shown = session.peer_certificates().unwrap()[0].to_vec();
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        Ok((sender, shown))
     }
 
     pub(crate) async fn connect(&self) -> io::Result<Sender> {
@@ -78,6 +104,16 @@ pub(crate) async fn send(
     let request = request.header("content-type", "application/json").body(Full::new(body)).unwrap();
     sender.ready().await?;
     sender.send_request(request).await
+}
+
+/// Asks on a connection of HTTP/2.
+pub(crate) async fn stream(
+    sender: &mut Stream,
+    body: Bytes,
+) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+    let request = Request::post(format!("https://{NAME}/validate?timeout=10s"));
+    let request = request.header("content-type", "application/json").body(Full::new(body)).unwrap();
+    sender.try_send_request(request).await
 }
 
 /// A pod with this image, in the namespace `shop`.

@@ -5,6 +5,6 @@ mod client;
 mod registry;
 mod webhook;
 
-pub(crate) use client::{Client, Sender, ask, review, review_of, send};
+pub(crate) use client::{Client, Sender, Stream, ask, review, review_of, send, stream};
 pub(crate) use registry::{Mood, Registry, made};
-pub(crate) use webhook::{Webhook, config, made_here, webhook_program};
+pub(crate) use webhook::{Webhook, config, config_of, made_here, webhook_program};

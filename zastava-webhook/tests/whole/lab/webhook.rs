@@ -2,6 +2,7 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -27,6 +28,11 @@ pub(crate) struct Webhook {
 
 /// What a configuration has below `admission`, with a registry in it and the key that signed `app`.
 pub(crate) fn config(registry: &Registry, more: &str) -> String {
+    config_of(&registry.host, more)
+}
+
+/// The same for a registry at an address of this machine.
+pub(crate) fn config_of(host: &str, more: &str) -> String {
     format!(
         "verify: {{imageSignature: true, sbomReferrer: false, scannerPolicyPass: false}}
 verifiers: {{keys: [{{name: release, publicKey: {}}}]}}
@@ -34,7 +40,7 @@ registries: [{{host: \"{}\", plainHttp: true, private: true}}]
 {more}
 ",
         made().join("keys/p256.pub").canonicalize().unwrap().display(),
-        registry.host
+        host
     )
 }
 
@@ -50,11 +56,21 @@ impl Webhook {
 
     /// `rest`: sections beside `admission`.
     pub(crate) fn with(certificate: &Made, admission: &str, rest: &str) -> Self {
+        Self::in_cluster(certificate, admission, rest, None)
+    }
+
+    /// `kubernetes`: a file that says how the API server is spoken to.
+    pub(crate) fn in_cluster(
+        certificate: &Made,
+        admission: &str,
+        rest: &str,
+        kubernetes: Option<&Path>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_config(folder.path(), admission, rest);
-        fs::write(folder.path().join("tls.crt"), &certificate.certificate).unwrap();
-        fs::write(folder.path().join("tls.key"), &certificate.key).unwrap();
+        write_pair(folder.path(), certificate);
         let mut child = Command::new(webhook_program())
+            .envs(kubernetes.map(|file| ("KUBECONFIG", file)))
             .args(["serve", "--config"])
             .arg(folder.path().join("zastava.yaml"))
             .env("ZASTAVA_LOG", env::var("ZASTAVA_LOG").unwrap_or_else(|_| "info".to_owned()))
@@ -121,6 +137,11 @@ impl Webhook {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// Puts another certificate into place, as the kubelet does.
+    pub(crate) fn swap(&self, certificate: &Made) {
+        write_pair(self.folder.path(), certificate);
+    }
+
     pub(crate) fn rewrite(&self, admission: &str) {
         write_config(self.folder.path(), admission, "");
     }
@@ -159,6 +180,19 @@ impl Drop for Webhook {
 pub(crate) fn made_here() -> Made {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     make(&[super::client::NAME.to_owned()], SystemTime::now()).unwrap()
+}
+
+/// Both are links through `..data`, which is swapped at once.
+fn write_pair(folder: &Path, certificate: &Made) {
+    let version = tempfile::Builder::new().prefix("..").tempdir_in(folder).unwrap().keep();
+    fs::write(version.join("tls.crt"), &certificate.certificate).unwrap();
+    fs::write(version.join("tls.key"), &certificate.key).unwrap();
+    symlink(&version, folder.join("..next")).unwrap();
+    fs::rename(folder.join("..next"), folder.join("..data")).unwrap();
+    for file in ["tls.crt", "tls.key"] {
+        // There since the first time.
+        let _ = symlink(Path::new("..data").join(file), folder.join(file));
+    }
 }
 
 fn write_config(folder: &Path, admission: &str, rest: &str) {
