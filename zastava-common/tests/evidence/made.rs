@@ -32,8 +32,9 @@ pub(crate) struct Piece {
     pub(crate) manifest: Option<Descriptor>,
 }
 
+/// Tests of the webhook have this file too.
 pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/evidence/made")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../zastava-common/tests/evidence/made")
 }
 
 pub(crate) fn made() -> Made {

@@ -5,10 +5,20 @@
 #[path = "../../../zastava-common/tests/backend/world.rs"]
 mod authority;
 mod backend;
+mod beside;
 mod cli;
 mod end;
 mod faults;
 mod lab;
 mod load;
+#[allow(dead_code, reason = "tests of evidence use the rest")]
+#[path = "../../../zastava-common/tests/evidence/made.rs"]
+mod made;
+mod moved;
+#[allow(dead_code, unused_imports, reason = "tests of evidence use the rest")]
+#[path = "../../../zastava-common/tests/evidence/lab/mod.rs"]
+mod registries;
 mod reload;
 mod remembered;
+mod secrets;
+mod subresources;

@@ -2,7 +2,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,8 @@ struct Shelf {
     /// Tag to digest.
     tags: BTreeMap<String, String>,
     mood: Mutex<Mood>,
+    /// How often a tag was asked for while tags were moving.
+    turns: AtomicUsize,
     asked: Mutex<BTreeMap<String, u32>>,
     /// Answers wait until it is true.
     open: watch::Sender<bool>,
@@ -46,6 +51,8 @@ pub(crate) enum Mood {
     RedirectLoop,
     /// Other bytes than the digest says.
     Wrong,
+    /// Every tag of an image is `app` and `other` in turn.
+    Moving,
 }
 
 /// Where the images, keys and evidence are.
@@ -73,6 +80,7 @@ impl Registry {
             folder: made().join("image/blobs/sha256"),
             tags,
             mood: Mutex::new(Mood::Good),
+            turns: AtomicUsize::new(0),
             asked: Mutex::default(),
             open: watch::Sender::new(true),
         });
@@ -120,7 +128,7 @@ async fn serve(
     let _ = open.wait_for(|open| *open).await;
     let mood = *shelf.mood.lock().unwrap();
     match mood {
-        Mood::Good | Mood::Wrong => {}
+        Mood::Good | Mood::Wrong | Mood::Moving => {}
         Mood::Slow(time) => sleep(time).await,
         Mood::Status(status) => return StatusCode::from_u16(status).unwrap().into_response(),
         Mood::Endless => {
@@ -137,7 +145,11 @@ async fn serve(
     if !matches!(what.as_str(), "manifests" | "blobs") {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let digest = shelf.tags.get(&reference).unwrap_or(&reference);
+    let mut digest = shelf.tags.get(&reference).unwrap_or(&reference);
+    if mood == Mood::Moving && matches!(reference.as_str(), "app" | "other") {
+        let turn = shelf.turns.fetch_add(1, Ordering::Relaxed);
+        digest = &shelf.tags[["app", "other"][turn % 2]];
+    }
     let Some(Ok(mut content)) = digest.strip_prefix("sha256:").map(|hex| fs::read(shelf.folder.join(hex)))
     else {
         return StatusCode::NOT_FOUND.into_response();
