@@ -15,10 +15,12 @@ mod load;
 #[path = "../../../zastava-common/tests/evidence/made.rs"]
 mod made;
 mod moved;
+mod panic;
 #[allow(dead_code, unused_imports, reason = "tests of evidence use the rest")]
 #[path = "../../../zastava-common/tests/evidence/lab/mod.rs"]
 mod registries;
 mod reload;
 mod remembered;
 mod secrets;
+mod silent;
 mod subresources;
