@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Engine, EngineKind, Settings,
-    client::{Change, Client, Failure, Key, Told},
+    client::{Change, Client, Failure, Key, Told, What},
     http::{self, Lines},
     text::{bounded, id},
 };
@@ -100,8 +100,13 @@ impl Client for Docker {
         loop {
             match lines.next().await.map(|line| event::change(&line)) {
                 Ok(Ok(Some(change))) => {
-                    if changes.send(change).await.is_err() {
-                        return Failure::Lost("nobody listens any more".to_owned());
+                    // Whether memory ran out Podman tells only when it is asked.
+                    let asks = self.is_podman() && matches!(change.what, What::Stopped(_));
+                    let ask = asks.then(|| Change { key: change.key.clone(), what: What::Stopped(None) });
+                    for change in ask.into_iter().chain([change]) {
+                        if changes.send(change).await.is_err() {
+                            return Failure::Lost("nobody listens any more".to_owned());
+                        }
                     }
                 }
                 Ok(Ok(None)) => {}

@@ -292,6 +292,21 @@ async fn lines_of_the_stream_are_changes_and_its_end_is_told() {
     assert_eq!(changes.recv().await, None);
 }
 
+#[tokio::test]
+async fn podman_is_asked_how_a_container_ended() {
+    let line =
+        r#"{"Type":"container","Action":"died","Actor":{"ID":"ab","Attributes":{"containerExitCode":"3"}}}"#;
+    let lines = (super::PODMAN_EVENTS, format!("{line}\n"));
+    let fake = Fake::serve(&[("/version", PODMAN_VERSION.to_owned()), lines]);
+    let client = fake.client().await;
+    let (sender, mut changes) = mpsc::channel(8);
+    timeout(Duration::from_secs(20), client.watch(sender)).await.unwrap();
+    // By its answer if there is one, which says whether memory ran out, and by the event if not.
+    assert_eq!(changes.recv().await.unwrap().what, What::Stopped(None));
+    let told = changes.recv().await.unwrap().what;
+    assert_eq!(told, What::Stopped(Some(Stop { code: Some(3), ..Stop::default() })));
+}
+
 #[test]
 fn events_of_docker_and_podman_are_understood() {
     let event = |action: &str, attributes: &str| {
