@@ -176,6 +176,34 @@ fn code(deed: Deed) -> Vec<u8> {
     }
 }
 
+/// `NT_GNU_BUILD_ID` of a 64-bit little-endian file, lower-case hex.
+pub fn build_id(bytes: &[u8]) -> Option<String> {
+    let word = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
+    let half = |at: usize| Some(usize::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)));
+    let (first, size, count) = (word(32)?, half(54)?, half(56)?);
+    let segments = (0..count).filter_map(|number| bytes.get(first + number * size..));
+    let mut notes =
+        segments.filter(|segment| segment.starts_with(&PT_NOTE.to_le_bytes())).filter_map(|segment| {
+            let at = |from: usize| Some(u64::from_le_bytes(*segment.get(from..)?.first_chunk()?) as usize);
+            bytes.get(at(8)?..at(8)?.checked_add(at(32)?)?)
+        });
+    notes.find_map(build_id_note)
+}
+
+/// The id among a segment's notes.
+fn build_id_note(mut notes: &[u8]) -> Option<String> {
+    loop {
+        let word = |at: usize| Some(u32::from_le_bytes(*notes.get(at..)?.first_chunk()?));
+        let (name, len, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+        let at = 12 + name.next_multiple_of(4);
+        let body = notes.get(at..at + len)?;
+        if kind == NT_GNU_BUILD_ID && notes.get(12..16) == Some(b"GNU\0") {
+            return Some(hex(body));
+        }
+        notes = notes.get(at + len.next_multiple_of(4)..)?;
+    }
+}
+
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -198,6 +226,14 @@ mod tests {
     fn write(path: &Path, program: &Program) {
         fs::write(path, &program.bytes).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn the_programs_have_the_build_ids_that_they_say() {
+        for program in [Program::new("one", Deed::Pause), Program::shared("other", Deed::Pause)] {
+            assert_eq!(build_id(&program.bytes), Some(program.build_id));
+        }
+        assert_eq!(build_id(b"#!/bin/sh"), None);
     }
 
     #[test]

@@ -254,6 +254,15 @@ impl Expected {
         self
     }
 
+    /// Several things must hold; what does not is told.
+    pub fn holds(mut self, faults: impl Fn(&Event) -> Vec<String> + 'static) -> Self {
+        self.checks.push(Box::new(move |event| match faults(event) {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(faults.join("; ")),
+        }));
+        self
+    }
+
     pub fn matches(&self, event: &Event) -> bool {
         event.kind() == self.kind && (self.is_it)(event)
     }

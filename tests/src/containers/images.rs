@@ -18,6 +18,8 @@ pub struct Images {
     pub main: Named,
     /// What `main` is made of.
     pub content: Content,
+    /// Names without the leading slash, and contents.
+    files: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// An image and what to ask for to get it.
@@ -35,21 +37,60 @@ impl Images {
             .layer(Tar::default().file("pause", 0o755, &pause.bytes))
             .entrypoint(&["/pause"]);
         let pause = registry.push("pause", "1", &Image::new(&pause, Packing::Gzip));
-        let content = content()?;
+        let files = files()?;
+        let content = content(&files);
         let image = Image::new(&content, Packing::Gzip);
         let main = Named { reference: registry.push("team/main", "1", &image), image };
-        Ok(Self { registry, pause, main, content })
+        Ok(Self { registry, pause, main, content, files })
+    }
+
+    /// Bytes of a file of `main`.
+    pub(super) fn file(&self, path: &str) -> Result<&[u8]> {
+        let found = self.files.iter().find(|(name, _)| path.strip_prefix('/') == Some(name));
+        Ok(&found.with_context(|| format!("the image has no {path}"))?.1)
+    }
+
+    /// By what a program of `main` is started, if it does not start by itself.
+    pub(super) fn interpreter(&self, path: &str) -> Option<&'static str> {
+        (path == DYNAMIC).then_some(LOADER)
+    }
+
+    /// The lowest first; only the uppermost has two.
+    pub(super) fn one_of_each_layer(&self) -> Vec<&'static str> {
+        self.files.iter().map(|(name, _)| *name).take(LAYERS).collect()
     }
 }
 
-/// Two layers: the tester, and the program that runs when nothing else is asked for.
-fn content() -> Result<Content> {
+/// Each in a layer of its own, the lowest first, but for those that belong together.
+const LAYERS: usize = 3;
+/// What stays until a signal ends it, and what does the same by way of its loader.
+const STAY: &str = "/bin/stay";
+pub const DYNAMIC: &str = "/bin/dynamic";
+const LOADER: &str = "/lib/loader.so";
+
+/// The tester, the program that runs when nothing else is asked for, and one with a library.
+fn files() -> Result<Vec<(&'static str, Vec<u8>)>> {
     let tester = find("ZASTAVA_TESTER", "zastava-tester")?;
     let tester = fs::read(&tester).with_context(|| format!("cannot read {}", tester.display()))?;
-    let stay = Program::new("containers/stay", Deed::Pause);
-    Ok(Content::default()
-        .layer(Tar::default().directory("bin").file("bin/tester", 0o755, &tester))
-        .layer(Tar::default().directory("bin").file("bin/stay", 0o755, &stay.bytes))
-        .command(&["/bin/stay"])
-        .label("org.example.team", "main"))
+    let name = |path: &'static str| path.trim_start_matches('/');
+    Ok(vec![
+        ("bin/tester", tester),
+        (name(STAY), Program::new("containers/stay", Deed::Pause).bytes),
+        (name(DYNAMIC), Program::dynamic("containers/dynamic", Deed::Exit(1), LOADER.as_ref()).bytes),
+        (name(LOADER), Program::shared("containers/loader", Deed::Pause).bytes),
+    ])
+}
+
+fn content(files: &[(&'static str, Vec<u8>)]) -> Content {
+    let mut content = Content::default().command(&[STAY]).label("org.example.team", "main");
+    let mut last = Tar::default();
+    for (number, (name, bytes)) in files.iter().enumerate() {
+        let directory = name.split('/').next().unwrap_or_default();
+        if number + 1 < LAYERS {
+            content = content.layer(Tar::default().directory(directory).file(name, 0o755, bytes));
+        } else {
+            last = last.directory(directory).file(name, 0o755, bytes);
+        }
+    }
+    content.layer(last)
 }

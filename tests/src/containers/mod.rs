@@ -1,8 +1,11 @@
 //! Real runtimes with real containers before the real sensor.
 
 pub mod images;
+pub mod init;
+mod rootfs;
 pub mod runtime;
 mod scenarios;
+pub mod start;
 pub mod told;
 mod trials;
 
@@ -11,7 +14,12 @@ use std::{fs, path::Path, time::SystemTime};
 use zastava_common::abi::Tier;
 
 pub use self::runtime::Kind;
-use self::{images::Images, runtime::Runtime, scenarios::Scenario, trials::Setting};
+use self::{
+    images::Images,
+    runtime::{Runtime, TELLABLE},
+    scenarios::Scenario,
+    trials::Setting,
+};
 use crate::{
     report::Sums,
     sensor::{Sensor, Wish},
@@ -69,7 +77,7 @@ fn perform(
     let place = runtime.kind().name();
     let started = runtime
         .pull(&images.main.reference)
-        .and_then(|()| Sensor::start(&wish(choice, runtime), &scratch.join(format!("sensor-{place}"))));
+        .and_then(|()| Sensor::start(&patient(choice, runtime), &scratch.join(format!("sensor-{place}"))));
     let mut sensor = match started {
         Ok(sensor) => sensor,
         Err(error) => return sums.tell_in(place, "sensor", Err(Stop::Failed(error))),
@@ -95,9 +103,20 @@ fn one(
     Ok(stage.compare(sensor, since, &expected)?)
 }
 
+/// A sensor that waits for the word of a runtime which is slow on a busy machine; how long it may be waited for is not
+/// what scenarios ask.
+fn patient(choice: &Choice, runtime: &Runtime) -> Wish {
+    let wish = wish(choice, runtime);
+    match runtime.kind() {
+        Kind::Podman => wish.setting("containers: {holdMs: 4000}"),
+        Kind::Containerd(_) | Kind::Cri(_) | Kind::Docker => wish,
+    }
+}
+
 /// A sensor that knows this runtime.
 pub fn wish(choice: &Choice, runtime: &Runtime) -> Wish {
     let mut wish = Wish::tier(choice.tier);
-    wish.runtime = vec![format!("sockets: [{:?}]", runtime.socket()), "labels: ['*']".to_owned()];
+    let [labels, annotations] = ["labels", "annotations"].map(|what| format!("{what}: ['{TELLABLE}*']"));
+    wish.runtime = vec![format!("sockets: [{:?}]", runtime.socket()), labels, annotations];
     wish
 }

@@ -5,6 +5,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result};
@@ -22,6 +23,11 @@ use crate::{
     },
     stage::Stop,
 };
+
+/// Labels and annotations that begin so are told, and no others.
+pub const TELLABLE: &str = "org.example/";
+/// Of a pod's template, as a Deployment writes it.
+pub(super) const HASH: &str = "5d4f8c9b7";
 
 /// Which runtime.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,6 +110,10 @@ pub struct Ran {
     /// `None`: the runtime knows no pods.
     pub pod: Option<InPod>,
     pub image: String,
+    /// As it was started.
+    pub wish: Wish,
+    /// Before anything of it was begun.
+    pub begun: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -156,14 +166,27 @@ impl Runtime {
         Ok(())
     }
 
-    /// Starts a container, in a pod of its own where there are pods.
+    /// As the runtime itself says it.
+    pub fn version(&self) -> Result<String> {
+        match self {
+            Self::Containerd(_, cri) => Ok(cri.version()?.runtime_version),
+            Self::Docker(Docker { cli, .. }) => cli.output(&["version", "--format={{.Server.Version}}"]),
+            Self::Podman(Podman { cli, .. }) => cli.output(&["version", "--format={{.Client.Version}}"]),
+        }
+    }
+
+    /// Starts a container, in a pod of its own where there are pods, as a Deployment makes them.
     pub fn run(&self, wish: &Wish) -> Result<Ran> {
-        let wish = Wish { name: named(&wish.name), ..wish.clone() };
+        let begun = Instant::now();
+        let mut wish = Wish { name: named(&wish.name), ..wish.clone() };
+        wish.labels.extend(texts("container"));
         match self {
             Self::Containerd(containerd, cri) => {
                 let pod = PodWish {
-                    name: format!("pod-of-{}", wish.name),
+                    name: format!("{}-{HASH}-x7k2p", wish.name),
                     namespace: "zastava-e2e".to_owned(),
+                    labels: texts("pod").chain([("pod-template-hash".to_owned(), HASH.to_owned())]).collect(),
+                    annotations: texts("note").collect(),
                     uid: uid(&wish.name),
                     cgroup_parent: format!("/kubepods/besteffort/pod{}", uid(&wish.name)),
                     logs: containerd.logs(),
@@ -173,10 +196,10 @@ impl Runtime {
                 in_pod(cri, &pod, &wish)
             }
             Self::Docker(Docker { cli, .. }) | Self::Podman(Podman { cli, .. }) => {
-                let Wish { name, image, command, mounts, writable, labels, memory } = wish;
+                let Wish { name, image, command, mounts, writable, labels, memory } = wish.clone();
                 let (called, from) = (name.clone(), image.clone());
                 let run = RunWish { name: called, image: from, command, mounts, writable, labels, memory };
-                Ok(Ran { id: cli.run(&run)?, name, pod: None, image })
+                Ok(Ran { id: cli.run(&run)?, name, pod: None, image, wish, begun })
             }
         }
     }
@@ -280,8 +303,9 @@ impl Runtime {
 
 /// Starts a container in a pod that runs.
 pub fn in_pod(cri: &Cri, pod: &InPod, wish: &Wish) -> Result<Ran> {
-    let Wish { name, image, command, mounts, writable, labels, memory } = wish.clone();
-    let name = named(&name);
+    let begun = Instant::now();
+    let asked = Wish { name: named(&wish.name), ..wish.clone() };
+    let Wish { name, image, command, mounts, writable, labels, memory } = asked.clone();
     let wish = ContainerWish {
         name: name.clone(),
         image: image.clone(),
@@ -294,7 +318,13 @@ pub fn in_pod(cri: &Cri, pod: &InPod, wish: &Wish) -> Result<Ran> {
         memory: memory.map(u64::cast_signed),
         security: None,
     };
-    Ok(Ran { id: cri.run(&pod.pod, &wish)?, name, pod: Some(pod.clone()), image })
+    Ok(Ran { id: cri.run(&pod.pod, &wish)?, name, pod: Some(pod.clone()), image, wish: asked, begun })
+}
+
+/// Labels or annotations, of which the sensor may tell one.
+fn texts(of: &str) -> impl Iterator<Item = (String, String)> {
+    let secret = (format!("secret.example/{of}"), "never told".to_owned());
+    [(format!("{TELLABLE}{of}"), format!("\"of\" the\n{of}")), secret].into_iter()
 }
 
 fn named(name: &str) -> String {

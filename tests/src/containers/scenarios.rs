@@ -1,11 +1,15 @@
 //! One thing that happens in a container, and which events must come of it.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use zastava_common::event::v1::{Exit, process::Entered};
 
 use super::{
-    images::Images,
+    images::{DYNAMIC, Images},
+    init::Init,
     runtime::{Kind, Ran, Runtime, Wish},
+    start::Start,
     told::{End, Told},
 };
 use crate::{
@@ -18,6 +22,9 @@ use crate::{
 
 /// Bytes: enough for the tester, and soon full.
 const MEMORY: u64 = 48 << 20;
+/// Milliseconds.
+const SHORT: u32 = 50;
+const LONGER: u32 = 300;
 
 #[derive(Clone, Copy)]
 pub(super) struct Scenario {
@@ -34,6 +41,7 @@ const fn scenario(
 
 pub(super) const ALL: &[Scenario] = &[
     scenario("the entrypoint and what it executes", entrypoint),
+    scenario("an entrypoint with a library of the image", library),
     scenario("a program executed by way of the runtime", executed),
     scenario("a container that a signal ends", killed),
     scenario("a container that wants too much memory", out_of_memory),
@@ -59,34 +67,44 @@ impl Own {
 struct Life<'a> {
     stage: &'a Stage,
     ran: &'a Ran,
-    told: Told,
+    start: Start,
+    /// From before it was begun until its end was noticed.
+    most: Duration,
 }
 
 impl<'a> Life<'a> {
-    fn of(stage: &'a Stage, runtime: &Runtime, images: &Images, ran: &'a Ran) -> Self {
+    /// Of one that has ended.
+    fn of(stage: &'a Stage, runtime: &Runtime, images: &Images, ran: &'a Ran) -> Result<Self, Stop> {
+        let most = ran.begun.elapsed();
         stage.owns(&ran.id);
-        Self { stage, ran, told: Told::of(runtime.kind(), ran, &images.main) }
+        Ok(Self { stage, ran, start: Start::of(runtime, images, &images.main, ran)?, most })
     }
 
-    /// It began once and ended once.
-    fn whole(&self, end: End) -> [Expected; 2] {
+    fn seen(self, init: Init) -> Self {
+        Self { start: self.start.seen(init), ..self }
+    }
+
+    fn told(&self) -> Told {
+        self.start.told().clone()
+    }
+
+    /// It began once, lived for so long at least, and ended once.
+    fn whole(&self, end: End, least: Duration) -> [Expected; 2] {
         let tier = self.stage.tier;
-        [
-            Expected::container_started(tier, self.ran, self.told.clone()),
-            Expected::container_stopped(tier, self.ran, self.told.clone(), end),
-        ]
+        let life = least..=self.most;
+        [self.start.expected(tier), Expected::container_stopped(tier, self.ran, self.told(), end, life)]
     }
 
     /// A program ran in it, and ended by itself.
     fn ran(&self, program: &Own, code: u32, entered: Entered) -> [Expected; 2] {
         let tier = self.stage.tier;
         [
-            Expected::exec(tier, &program.there).told(self.told.clone()).check(
+            Expected::exec(tier, &program.there).told(self.told()).check(
                 "process.entered",
                 entered,
                 |event| process(event).entered(),
             ),
-            Expected::exit(tier, &program.there.path).with_code(code).told(self.told.clone()),
+            Expected::exit(tier, &program.there.path).with_code(code).told(self.told()),
         ]
     }
 }
@@ -102,14 +120,17 @@ fn wish(stage: &Stage, images: &Images, command: &[&str]) -> Wish {
 
 fn entrypoint(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
     let child = Own::new(stage, "child", Deed::Exit(0))?;
-    let last = Own::new(stage, "last", Deed::Exit(7))?;
-    let first = runtime.run(&wish(stage, images, &["/bin/tester", "live", "0", "3", &child.path()]))?;
+    let last = Own::new(stage, "last", Deed::Sleep(SHORT, 7))?;
+    let words = ["/bin/tester", "live", &LONGER.to_string(), "3", &child.path()];
+    let first = runtime.run(&wish(stage, images, &words))?;
     let second = runtime.run(&wish(stage, images, &[&last.path()]))?;
     let mut expected = Vec::new();
-    for (ran, program, of_program, code) in [(&first, &child, 0, 3), (&second, &last, 7, 7)] {
+    for (ran, program, of_program, code, least) in
+        [(&first, &child, 0, 3, LONGER), (&second, &last, 7, 7, SHORT)]
+    {
         ends_with(runtime, ran, code)?;
-        let life = Life::of(stage, runtime, images, ran);
-        expected.extend(life.whole(End::Code(code)));
+        let life = Life::of(stage, runtime, images, ran)?;
+        expected.extend(life.whole(End::Code(code), Duration::from_millis(least.into())));
         expected.extend(life.ran(program, of_program, Entered::ByEntrypoint));
         runtime.remove(ran)?;
     }
@@ -120,19 +141,30 @@ fn executed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Exp
     let program = Own::new(stage, "executed", Deed::Exit(0))?;
     let ran = runtime.run(&wish(stage, images, &[]))?;
     runtime.exec(&ran, &[&program.path()])?;
+    let init = Init::look(runtime, &ran)?;
     runtime.remove(&ran)?;
-    let life = Life::of(stage, runtime, images, &ran);
+    let life = Life::of(stage, runtime, images, &ran)?.seen(init);
     let mut expected: Vec<Expected> = life.ran(&program, 0, Entered::ByExec).into();
-    expected.extend(life.whole(End::Signal(9)));
+    expected.extend(life.whole(End::Signal(9), Duration::ZERO));
     Ok(expected)
+}
+
+fn library(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+    let ran = runtime.run(&wish(stage, images, &[DYNAMIC]))?;
+    let init = Init::look(runtime, &ran)?;
+    runtime.remove(&ran)?;
+    let life = Life::of(stage, runtime, images, &ran)?.seen(init);
+    Ok(life.whole(End::Signal(9), Duration::ZERO).into())
 }
 
 fn killed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
     let ran = runtime.run(&wish(stage, images, &[]))?;
+    let init = Init::look(runtime, &ran)?;
     runtime.signal(&ran, Signal::KILL)?;
     ends_with(runtime, &ran, 137)?;
     runtime.remove(&ran)?;
-    Ok(Life::of(stage, runtime, images, &ran).whole(End::Signal(9)).into())
+    let life = Life::of(stage, runtime, images, &ran)?.seen(init);
+    Ok(life.whole(End::Signal(9), Duration::ZERO).into())
 }
 
 fn out_of_memory(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
@@ -142,7 +174,8 @@ fn out_of_memory(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Ve
     // On cgroup v1 Podman does not notice.
     let noticed = runtime.was_out_of_memory(&ran)?;
     runtime.remove(&ran)?;
-    let [started, stopped] = Life::of(stage, runtime, images, &ran).whole(End::Signal(9));
+    let life = Life::of(stage, runtime, images, &ran)?;
+    let [started, stopped] = life.whole(End::Signal(9), Duration::ZERO);
     // A list that is looked at once a second may have lost it by then.
     let may_miss = runtime.kind() == Kind::Cri(Series::V1_6);
     let stopped = stopped.that("exit.oom is the runtime's word", move |event| {

@@ -1,5 +1,7 @@
 //! Where an event says that it happened, and where it must.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use zastava_common::{
     abi::Tier,
     event::v1::{Event, event::Kind},
@@ -68,21 +70,33 @@ impl Told {
     }
 }
 
-impl Expected {
-    /// The container began.
-    pub(super) fn container_started(tier: Tier, ran: &Ran, told: Told) -> Self {
-        let id = ran.id.clone();
-        Self::new(tier, Kind::ContainerStart, &ran.name, move |event| id_of(event) == id).told(told)
-    }
+/// Kinds of records that may be lost.
+const LOSSES: usize = 5;
 
-    /// The container ended: with a code, or by a signal.
-    pub(super) fn container_stopped(tier: Tier, ran: &Ran, told: Told, end: End) -> Self {
+impl Expected {
+    /// The container ended: with a code, or by a signal, after a life within these bounds, and nothing of it was lost.
+    pub(super) fn container_stopped(
+        tier: Tier,
+        ran: &Ran,
+        told: Told,
+        end: End,
+        life: RangeInclusive<Duration>,
+    ) -> Self {
         let id = ran.id.clone();
-        Self::new(tier, Kind::ContainerStop, &ran.name, move |event| id_of(event) == id).told(told).check(
-            "exit",
-            end,
-            End::of,
-        )
+        Self::new(tier, Kind::ContainerStop, &ran.name, move |event| id_of(event) == id)
+            .told(told)
+            .check("exit", end, End::of)
+            .holds(move |event| {
+                let lasted = event.exit.as_ref().and_then(|exit| exit.duration_ns).map(Duration::from_nanos);
+                match lasted {
+                    Some(lasted) if life.contains(&lasted) => Vec::new(),
+                    other => vec![format!("exit.durationNs is {other:?}, not within {life:?}")],
+                }
+            })
+            .that("losses of each kind, and none lost", |event| {
+                let own: Vec<_> = event.losses.iter().filter(|loss| loss.cgroup_id.is_some()).collect();
+                own.len() == LOSSES && own.iter().all(|loss| loss.count == Some(0))
+            })
     }
 
     /// It must say that it happened in this container.

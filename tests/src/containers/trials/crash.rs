@@ -1,11 +1,11 @@
 //! Runtime or sensor dies in the middle. Containers run on, and so must what is told of them.
 
 use anyhow::Result;
-use zastava_common::event::v1::event::{Kind as EventKind, Observed};
+use zastava_common::event::v1::event::Kind as EventKind;
 
-use super::{PATIENCE, Setting, came, execs, executed, only, whole};
+use super::{PATIENCE, Setting, came, execs, executed, started, whole};
 use crate::{
-    containers::{told::End, wish},
+    containers::{init::Init, told::End, wish},
     elf::Deed,
     stage::{Stop, ensure_that},
 };
@@ -71,22 +71,21 @@ pub(super) fn of_sensor(setting: &Setting<'_>) -> Result<(), Stop> {
             && [&stays, &between].into_iter().all(|own| executed(events, &own.there) >= 3)
     })?;
     ensure_that(told, "what ran already and what it executes is not told")?;
+    let mut starts = Vec::new();
     for ran in [&before, &meanwhile] {
+        let start = setting.start(&runtime, ran)?.existing().lasting();
+        starts.push(start.seen(Init::look(&runtime, ran)?));
         runtime.remove(ran)?;
     }
     sensor.inbox.wait(PATIENCE, |events| {
         [&before, &meanwhile].into_iter().all(|ran| came(events, EventKind::ContainerStop, ran))
     })?;
     let inbox = sensor.stop()?;
-    for (ran, own) in [(&before, &stays), (&meanwhile, &between)] {
-        let told = setting.told(ran);
-        whole(inbox.events(), &told, ran, End::Signal(9))?;
-        execs(inbox.events(), &own.there, &told)?;
-        let start = only(inbox.events(), EventKind::ContainerStart, &told, ran)?;
-        ensure_that(
-            start.observed() == Observed::Existing,
-            "the start is not told as one before the sensor's",
-        )?;
+    for ((ran, own), start) in [(&before, &stays), (&meanwhile, &between)].into_iter().zip(&starts) {
+        let told = start.told();
+        whole(inbox.events(), told, ran, End::Signal(9))?;
+        execs(inbox.events(), &own.there, told)?;
+        started(inbox.events(), setting, start, ran)?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ use super::{
     Choice,
     images::{Images, Named},
     runtime::{Kind, Ran, Runtime, Wish},
+    start::Start,
     told::{End, Told},
     wish,
 };
@@ -138,6 +139,10 @@ impl Setting<'_> {
         self.told_with(ran, &self.images.main)
     }
 
+    fn start(&self, runtime: &Runtime, ran: &Ran) -> Result<Start> {
+        Start::of(runtime, self.images, &self.images.main, ran)
+    }
+
     fn told_with(&self, ran: &Ran, image: &Named) -> Told {
         Told::of(self.kind, ran, image)
     }
@@ -181,6 +186,11 @@ fn whole(events: &[Event], told: &Told, ran: &Ran, end: End) -> Result<()> {
     let found = End::of(&only(events, EventKind::ContainerStop, told, ran)?);
     ensure!(found == end, "{} ended with {found:?}, not {end:?}", ran.name);
     Ok(())
+}
+
+/// Its start was told once, with all that is known of it.
+fn started(events: &[Event], setting: &Setting<'_>, start: &Start, ran: &Ran) -> Result<()> {
+    start.compare(setting.choice.tier, &only(events, EventKind::ContainerStart, start.told(), ran)?)
 }
 
 /// Whether an event of this kind has come for a container.
