@@ -1,19 +1,21 @@
 //! Which image runs: what was asked for, and the digest that it truly was.
 
-use anyhow::{Result, ensure};
-use zastava_common::event::v1::{Event, event::Kind as EventKind};
+use anyhow::{Context as _, Result, ensure};
+use zastava_common::event::v1::{Event, event::Kind as EventKind, workload::DigestOf};
 
 use super::{PATIENCE, Setting, came, execs, executed, only};
 use crate::{
     containers::{
         images::Named,
-        runtime::{Ran, Runtime, Wish},
+        runtime::{Kind, Ran, Runtime, Wish},
         told::Told,
     },
     elf::Deed,
+    expect::id_of,
     image::{Content, Image, Index, Packing},
+    runtimes::{docker::Docker, podman::Podman},
     sensor::Sensor,
-    stage::Stop,
+    stage::{Stop, ensure_that},
 };
 
 /// An image of the registry with something of its own in it.
@@ -33,7 +35,35 @@ fn started(sensor: &mut Sensor, ran: &Ran, told: &Told) -> Result<Event> {
     only(sensor.inbox.events(), EventKind::ContainerStart, told, ran)
 }
 
-/// The same contents, packed twice: what tells them apart is the digest of the manifest alone.
+/// The same, but that the digest may be any of these.
+fn one_of(sensor: &mut Sensor, ran: &Ran, told: &Told, digests: &[String]) -> Result<()> {
+    let of_it = |event: &&Event| event.kind() == EventKind::ContainerStart && id_of(event) == ran.id;
+    sensor.inbox.wait(PATIENCE, |events| came(events, EventKind::ContainerStart, ran))?;
+    let start = sensor.inbox.events().iter().find(of_it).context("no start")?;
+    let found = start.workload.clone().unwrap_or_default().image_digest;
+    ensure!(digests.contains(&found), "the digest {found} is none of {digests:?}");
+    let told = with_digest(told.clone(), &ran.image, &found);
+    only(sensor.inbox.events(), EventKind::ContainerStart, &told, ran).map(drop)
+}
+
+fn with_digest(told: Told, reference: &str, digest: &str) -> Told {
+    Told { image_digest: digest.to_owned(), image_ref: format!("{reference}@{digest}"), ..told }
+}
+
+/// As `told`, but that no digest is told.
+fn without_digest(told: Told, image: &Named) -> Told {
+    Told { image_digest: String::new(), image_ref: image.reference.clone(), ..told }
+}
+
+/// Why there is none.
+fn ensure_reason(start: &Event, reason: &str) -> Result<()> {
+    let found = start.workload.clone().unwrap_or_default().image_digest_reason;
+    ensure!(found == reason, "imageDigestReason is {found:?}, not {reason:?}");
+    Ok(())
+}
+
+/// The same contents, packed twice: what tells them apart is the digest of the manifest alone. Docker, which keeps no
+/// manifests, knows that there are two; Podman and the CRI have one of them for both (docs/runtimes.md).
 pub(super) fn twins(setting: &Setting<'_>) -> Result<(), Stop> {
     let content = variant(setting, "twins");
     let registry = &setting.images.registry;
@@ -49,7 +79,18 @@ pub(super) fn twins(setting: &Setting<'_>) -> Result<(), Stop> {
     let mut all = Vec::new();
     for one in [&plain, &gzip, &plain] {
         let ran = stay(&runtime, &one.reference)?;
-        started(&mut sensor, &ran, &setting.told_with(&ran, one))?;
+        let told = setting.told_with(&ran, one);
+        match setting.kind {
+            Kind::Docker => {
+                let start = started(&mut sensor, &ran, &without_digest(told, one))?;
+                ensure_reason(&start, "several manifests have this image config")?;
+            }
+            Kind::Cri(_) | Kind::Podman => {
+                let either = [&plain, &gzip].map(|one| one.image.digest().to_owned());
+                one_of(&mut sensor, &ran, &told, &either)?;
+            }
+            Kind::Containerd(_) => drop(started(&mut sensor, &ran, &told)?),
+        }
         all.push(ran);
     }
     for ran in &all {
@@ -89,18 +130,36 @@ pub(super) fn moved(setting: &Setting<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Imported from an archive: it has no digest in any repository, and a manifest all the same.
+/// Imported from an archive: it has no digest in any repository, but where the runtime keeps it a manifest all the same.
 pub(super) fn imported(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
-    let Runtime::Containerd(containerd, _) = &runtime else {
-        return Err(Stop::Unable("only containerd keeps manifests of what it imports".to_owned()));
-    };
-    let image = Image::new(&variant(setting, "imported"), Packing::Gzip);
+    let content = variant(setting, "imported");
+    let image = Image::new(&content, Packing::Gzip);
     let named = Named { reference: "e2e.invalid/team/imported:7".to_owned(), image };
-    containerd.import(&named.image.oci_archive(&named.reference))?;
+    match &runtime {
+        Runtime::Containerd(containerd, _) => {
+            containerd.import(&named.image.oci_archive(&named.reference))?;
+        }
+        Runtime::Docker(Docker { cli, .. }) | Runtime::Podman(Podman { cli, .. }) => {
+            let archive = named.image.docker_archive(&named.reference, &content);
+            cli.load(&archive, &setting.directory.join("archive.tar"))?;
+        }
+    }
     let mut sensor = setting.sensor(&runtime)?;
     let ran = stay(&runtime, &named.reference)?;
-    started(&mut sensor, &ran, &setting.told_with(&ran, &named))?;
+    let told = setting.told_with(&ran, &named);
+    match &runtime {
+        Runtime::Containerd(..) => drop(started(&mut sensor, &ran, &told)?),
+        Runtime::Docker(_) => {
+            let start = started(&mut sensor, &ran, &without_digest(told, &named))?;
+            ensure_reason(&start, "image without repo digest")?;
+        }
+        // It makes a manifest of its own.
+        Runtime::Podman(Podman { cli, .. }) => {
+            let own = cli.output(&["image", "inspect", "--format={{.Digest}}", &named.reference])?;
+            started(&mut sensor, &ran, &with_digest(told, &named.reference, &own))?;
+        }
+    }
     runtime.remove(&ran)?;
     sensor.stop()?;
     Ok(())
@@ -125,7 +184,8 @@ pub(super) fn by_digest(setting: &Setting<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What runs is one of the index's manifests, not the index.
+/// What runs is one of the index's manifests, not the index. Where the runtime keeps no manifests, what was pulled is
+/// told, which is the index, and told to be that.
 pub(super) fn index(setting: &Setting<'_>) -> Result<(), Stop> {
     let content = variant(setting, "index");
     let image = Image::new(&content, Packing::Gzip);
@@ -136,11 +196,18 @@ pub(super) fn index(setting: &Setting<'_>) -> Result<(), Stop> {
     runtime.pull(&named.reference)?;
     let mut sensor = setting.sensor(&runtime)?;
     let ran = stay(&runtime, &named.reference)?;
-    let start = started(&mut sensor, &ran, &setting.told_with(&ran, &named))?;
-    let found = start.workload.unwrap_or_default().image_index;
-    if found != index.blob.digest {
-        return Err(Stop::Failed(anyhow::anyhow!("imageIndex is {found:?}, not {}", index.blob.digest)));
-    }
+    let mut told = setting.told_with(&ran, &named);
+    let digest = index.blob.digest.clone();
+    let expected = match setting.kind {
+        Kind::Containerd(_) => (digest, DigestOf::Manifest),
+        Kind::Cri(_) | Kind::Docker | Kind::Podman => {
+            told = with_digest(told, &named.reference, &digest);
+            (String::new(), DigestOf::Pulled)
+        }
+    };
+    let workload = started(&mut sensor, &ran, &told)?.workload.unwrap_or_default();
+    let found = (workload.image_index.clone(), workload.image_digest_of());
+    ensure_that(found == expected, format!("imageIndex and imageDigestOf are {found:?}, not {expected:?}"))?;
     runtime.remove(&ran)?;
     sensor.stop()?;
     Ok(())
