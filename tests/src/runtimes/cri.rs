@@ -40,6 +40,8 @@ pub mod v1 {
 /// One call; a busy machine may need seconds to begin a pod.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(5);
+/// Characters of a container's name in that of its log.
+const MOST_OF_NAME: usize = 50;
 
 /// A connection.
 pub struct Cri {
@@ -191,7 +193,7 @@ impl Cri {
         let mounts = mounts.into_iter().map(|mount| (mount, true));
         let mounts = mounts.chain(writable.into_iter().map(|mount| (mount, false)));
         let config = ContainerConfig {
-            log_path: format!("{name}.log"),
+            log_path: log_of(&name),
             metadata: Some(ContainerMetadata { name, attempt: 0 }),
             image: Some(image(&reference)),
             command,
@@ -314,6 +316,11 @@ impl Security {
             seccomp: Some(SecurityProfile { profile_type: seccomp.into() }),
         }
     }
+}
+
+/// A file's name has room for 255 bytes.
+fn log_of(container: &str) -> String {
+    format!("{}.log", container.chars().take(MOST_OF_NAME).collect::<String>())
 }
 
 fn image(reference: &str) -> ImageSpec {

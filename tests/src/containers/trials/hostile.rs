@@ -8,13 +8,15 @@ use zastava_common::event::v1::{Event, event::Kind as EventKind};
 use super::{PATIENCE, Setting, came};
 use crate::{
     containers::runtime::{InPod, Ran, Runtime, Wish, in_pod},
-    expect::id_of,
+    expect::{id_of, process},
     runtimes::cri::PodWish,
-    stage::Stop,
+    stage::{Stop, ensure_that},
 };
 
 /// Bytes of the longest label that containerd takes, its key included.
 const LONG: usize = 4096;
+/// Bytes of the longest name that the sensor takes (docs/runtimes.md).
+const NAME: usize = 4096;
 
 fn values() -> Vec<(String, String)> {
     let long = "x".repeat(LONG - "org.example/long".len());
@@ -32,7 +34,14 @@ fn values() -> Vec<(String, String)> {
     .collect()
 }
 
-/// A pod whose own names hold them, too: containerd does not mind.
+/// What a program may be told to do.
+fn words() -> Vec<String> {
+    ["/bin/stay", "\"quoted\" 'twice'", "one\ntwo", "", "$(id)", "\u{1b}[2J\u{202e}", "--name=other"]
+        .map(str::to_owned)
+        .into()
+}
+
+/// A pod and a container whose own names hold them, too: containerd does not mind.
 pub(super) fn in_pods(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
     let Runtime::Containerd(containerd, cri) = &runtime else {
@@ -50,36 +59,78 @@ pub(super) fn in_pods(setting: &Setting<'_>) -> Result<(), Stop> {
     };
     let pod = InPod { pod: cri.run_pod(&pod)?, wish: pod };
     let wish = Wish {
-        name: "main".to_owned(),
+        name: "ma\"in\n'1' \u{1b}[0m".to_owned(),
         image: setting.images.main.reference.clone(),
         labels: values(),
-        command: vec!["/bin/tester".to_owned(), "live".to_owned(), "0".to_owned(), "2".to_owned()],
+        command: words(),
         ..Wish::default()
     };
     let ran = in_pod(cri, &pod, &wish)?;
-    cri.ended(&ran.id)?;
     let start = start_of(setting, &mut sensor, &ran)?;
     let told = start.workload.clone().unwrap_or_default();
-    let names =
-        [(&told.pod, &pod.wish.name), (&told.namespace, &pod.wish.namespace), (&told.pod_uid, &pod.wish.uid)];
+    let names = [
+        (&told.pod, &pod.wish.name),
+        (&told.namespace, &pod.wish.namespace),
+        (&told.pod_uid, &pod.wish.uid),
+        (&told.container, &ran.name),
+    ];
     for (found, name) in names {
         as_it_is_or_reason(found, name, &told.names_reason)?;
     }
+    entrypoint_as_it_is(&start)?;
     labels_as_they_are(&told.labels.into_iter().collect(), told.labels_omitted)?;
     cri.remove_pod(&pod.pod)?;
     sensor.stop()?;
     Ok(())
 }
 
-/// Docker takes them in labels alone.
+/// A name as long as it may be is told, and of one that is longer why it is not.
+pub(super) fn long(setting: &Setting<'_>) -> Result<(), Stop> {
+    let runtime = setting.runtime()?;
+    let mut sensor = setting.sensor(&runtime)?;
+    for (len, reason) in [(NAME, ""), (NAME + 1, "container runtime's answer too large")] {
+        let wish =
+            Wish { name: "n".repeat(len), image: setting.images.main.reference.clone(), ..Wish::default() };
+        let ran = match &runtime {
+            // The pod's name is not what is asked for here, and the longest is made of the container's.
+            Runtime::Containerd(containerd, cri) => {
+                let pod = PodWish {
+                    name: "pod".to_owned(),
+                    uid: len.to_string(),
+                    logs: containerd.logs(),
+                    ..PodWish::default()
+                };
+                in_pod(cri, &InPod { pod: cri.run_pod(&pod)?, wish: pod }, &wish)?
+            }
+            Runtime::Docker(_) | Runtime::Podman(_) => runtime.run(&wish)?,
+        };
+        let told = start_of(setting, &mut sensor, &ran)?.workload.unwrap_or_default();
+        let name = if reason.is_empty() { wish.name.as_str() } else { "" };
+        ensure_that(
+            told.container == name && told.names_reason == reason,
+            format!(
+                "a name of {len} bytes is told as one of {}, for {:?}",
+                told.container.len(),
+                told.names_reason
+            ),
+        )?;
+        runtime.remove(&ran)?;
+    }
+    sensor.stop()?;
+    Ok(())
+}
+
+/// Docker takes them in labels and words alone, and writes U+FFFD for what is no UTF-8.
 pub(super) fn in_engine(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
     let mut sensor = setting.sensor(&runtime)?;
     // An argument of a program cannot hold a zero.
     let labels = values().into_iter().map(|(key, value)| (key, value.replace('\0', ""))).collect();
-    let wish = Wish { image: setting.images.main.reference.clone(), labels, ..Wish::default() };
+    let image = setting.images.main.reference.clone();
+    let wish = Wish { image, labels, command: words(), ..Wish::default() };
     let ran = runtime.run(&wish)?;
     let start = start_of(setting, &mut sensor, &ran)?;
+    entrypoint_as_it_is(&start)?;
     let told = start.workload.unwrap_or_default();
     labels_as_they_are(&told.labels.into_iter().collect(), told.labels_omitted)?;
     runtime.remove(&ran)?;
@@ -92,6 +143,12 @@ fn start_of(setting: &Setting<'_>, sensor: &mut crate::sensor::Sensor, ran: &Ran
     ensure!(came, "the start of {} on {} is not told", ran.id, setting.kind);
     let start = |event: &&Event| event.kind() == EventKind::ContainerStart && id_of(event) == ran.id;
     Ok(sensor.inbox.events().iter().find(start).context("it came")?.clone())
+}
+
+fn entrypoint_as_it_is(start: &Event) -> Result<()> {
+    let found = process(start).entrypoint;
+    ensure!(found == words(), "the entrypoint is {found:?}");
+    Ok(())
 }
 
 fn as_it_is_or_reason(found: &str, name: &str, reason: &str) -> Result<()> {

@@ -82,6 +82,7 @@ pub(super) const ALL: &[Trial] = &[
     trial("a socket that accepts and never answers", &[OLDEST], silent::silent),
     trial("ten thousand cgroups that nobody needs", &[OLDEST], stale::stale),
     trial("hostile names", &[OLDEST, NEWEST, CRI], hostile::in_pods),
+    trial("names at the bound and over it", &[OLDEST, NEWEST, CRI, Kind::Docker], hostile::long),
     trial("hostile labels", &[Kind::Docker], hostile::in_engine),
     trial("two images with one config", &[OLDEST, NEWEST, CRI, Kind::Docker, Kind::Podman], identity::twins),
     trial(
