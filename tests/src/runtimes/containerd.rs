@@ -1,6 +1,7 @@
 //! containerd with runc, as Kubernetes uses it.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Series, cri::Cri, daemon::Daemon, home::Home, program, relay::Relay};
+use super::{Series, cri::Cri, daemon::Daemon, home::Home, program, reap::remove_cgroup, relay::Relay};
 use crate::stage::Stop;
 
 /// The namespace of what comes by way of the CRI.
@@ -99,25 +100,40 @@ impl Containerd {
 
     /// `ctr` in the namespace of the CRI; what it printed.
     pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
+        self.ctr_in(NAMESPACE, arguments)
+    }
+
+    /// `ctr` in any namespace.
+    pub fn ctr_in(&self, namespace: &str, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
         let output = Command::new(self.programs.join("ctr"))
             .arg("--address")
             .arg(&self.socket)
-            .args(["--namespace", NAMESPACE])
+            .args(["--namespace", namespace])
             .args(arguments)
             .output()
             .context("cannot start ctr")?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ensure!(output.status.success(), "ctr {arguments:?}: {}", text(&output.stderr).trim());
+        let words: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+        ensure!(output.status.success(), "ctr {words:?}: {}", text(&output.stderr).trim());
         Ok(text(&output.stdout))
     }
 
     /// Puts an image into its store without a registry, as an air-gapped machine does.
     pub fn import(&self, archive: &[u8]) -> Result<()> {
+        self.import_in(NAMESPACE, archive)
+    }
+
+    pub fn import_in(&self, namespace: &str, archive: &[u8]) -> Result<()> {
         let file = self.home.at("import.tar");
         fs::write(&file, archive)?;
         let Some(path) = file.to_str() else { bail!("{} is not UTF-8", file.display()) };
-        self.ctr(&["images", "import", path])?;
+        self.ctr_in(namespace, &["images", "import", path])?;
         Ok(fs::remove_file(&file)?)
+    }
+
+    /// Removes the empty cgroup of a namespace's containers.
+    pub fn forget_namespace(&self, namespace: &str) -> Result<()> {
+        remove_cgroup(&format!("/{namespace}"))
     }
 
     pub fn log(&self) -> String {

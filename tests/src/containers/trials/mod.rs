@@ -8,6 +8,7 @@ mod hostile;
 mod identity;
 mod impostor;
 mod many;
+mod plain;
 mod silent;
 mod stale;
 
@@ -108,6 +109,7 @@ pub(super) const ALL: &[Trial] = &[
     trial(
         "a container with an id of its own",
         &[OLDEST, Kind::Containerd(Series::V1_7), NEWEST],
+        plain::plain,
     ),
     trial("a container that names itself as another", &[OLDEST, Kind::Docker], impostor::impostor),
     trial("the sensor as the DaemonSet deploys it", &[OLDEST, NEWEST], deployed::on_kubernetes),
