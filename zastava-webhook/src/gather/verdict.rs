@@ -169,19 +169,18 @@ impl Verdicts {
         }
         let (this, namespace, labels) =
             (self.clone(), question.namespace.clone(), Arc::clone(&question.labels));
-        let busy = |_| Missing::Backend {
-            why: format!("the backend has {MAX_ASKED} questions that it has not answered"),
-            outage: true,
-        };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
         let task = tokio::spawn(async move {
-            let _place = place;
-            let load = this.load(&namespace, &labels, &references);
+            let load = async {
+                let _place = this.places.try_acquire().map_err(|_| Missing::Backend {
+                    why: format!("the backend has {MAX_ASKED} questions that it has not answered"),
+                    outage: true,
+                })?;
+                let verdicts = this.load(&namespace, &labels, &references).await;
+                verdicts
+                    .map_err(|error| Missing::Backend { why: error.to_string(), outage: error.is_outage() })
+            };
             let asked = this.asked.try_get_with(keys.clone(), load).await;
-            let asked = asked.map_err(|error: Arc<BackendError>| Missing::Backend {
-                why: error.to_string(),
-                outage: error.is_outage(),
-            })?;
+            let asked = asked.map_err(|missing: Arc<Missing>| (*missing).clone())?;
             for key in keys {
                 if let Some(kept) = asked.get(&key.digest) {
                     this.known.insert(key, kept.clone()).await;
@@ -272,7 +271,45 @@ impl Expiry<Key, Kept> for Life {
 
 #[cfg(test)]
 mod tests {
+    use zastava_common::{backend::BackendSettings, evidence::registry::PullSecrets};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_backend_that_does_not_answer_has_a_number_of_questions_and_no_more() {
+        // It takes connections and says nothing.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = BackendSettings {
+            base_address: format!("http://{}", listener.local_addr().unwrap()),
+            policy_path: "/policy".to_owned(),
+            within: Duration::from_mins(1),
+            authorities: Vec::new(),
+            certificate: None,
+            authority: None,
+        };
+        let backend = Backend::new(&settings).unwrap();
+        let verdicts = Verdicts {
+            places: Arc::new(Semaphore::new(1)),
+            ..Verdicts::new(backend, "acme", Duration::from_mins(5), &config::Cache::default())
+        };
+        let ask = async |image: &str| {
+            let question = Question {
+                namespace: "shop".to_owned(),
+                labels: Labels::default(),
+                secrets: Arc::new(PullSecrets::default()),
+                deadline: Instant::now() + Duration::from_millis(100),
+                max_age: None,
+            };
+            let image: ImageReference = image.parse().unwrap();
+            let digest = Digest::sha256(image.to_string().as_bytes());
+            verdicts.of(vec![(0, image, digest)], &question).await.remove(0).1
+        };
+        // Who asks the same takes no place of its own.
+        let (first, same) = tokio::join!(ask("r.test/a"), ask("r.test/a"));
+        assert_eq!((first, same), (Err(Missing::Deadline), Err(Missing::Deadline)));
+        let other = ask("r.test/b").await;
+        assert!(matches!(other, Err(Missing::Backend { outage: true, .. })), "{other:?}");
+    }
 
     #[test]
     fn one_question_asks_about_a_digest_in_one_repository_alone() {
