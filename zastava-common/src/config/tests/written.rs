@@ -65,7 +65,8 @@ fn rows(section: &Value, key: &str, table: &mut String) {
         section["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, value) in section["properties"].as_object().unwrap() {
         let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-        let meaning = value["description"].as_str().unwrap();
+        // A line of its own would end the table.
+        let meaning = value["description"].as_str().unwrap().replace('\n', " ");
         if value["properties"].is_object() {
             writeln!(table, "| **`{key}`** | | | {meaning} |").unwrap();
             rows(value, &key, table);
