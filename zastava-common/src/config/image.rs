@@ -29,6 +29,24 @@ text!(
 );
 
 text!(
+    /// Where a mirror has what is in a registry: a host of its own, or a path below one that mirrors several.
+    MirrorPlace(String),
+    "a host name or address in lower case, perhaps with a port, and perhaps a path below it: mirror.example:5000/docker.io",
+    512,
+    "^[a-z0-9.:\\[\\]-]+(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+    |text| {
+        let mut parts = text.split('/');
+        let known = host(parts.next().unwrap_or_default());
+        let end = |byte: Option<u8>| byte.is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
+        let segment = |segment: &str| {
+            let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+            end(segment.bytes().next()) && end(segment.bytes().next_back()) && segment.bytes().all(plain)
+        };
+        (known && parts.all(segment)).then(|| text.to_owned())
+    }
+);
+
+text!(
     /// A registry, a repository in it, or everything below a part of its path. Compared by whole segments: what permits
     /// `registry.example/acme` permits `registry.example/acme/api` and not `registry.example/acme-evil`.
     RepositoryPattern(String),
@@ -109,7 +127,17 @@ macro_rules! as_str {
     };
 }
 
-as_str!(Label RegistryHost RepositoryPattern TagPattern ImageAtDigest SubjectText PublicKeySource);
+as_str!(Label RegistryHost MirrorPlace RepositoryPattern TagPattern ImageAtDigest SubjectText PublicKeySource);
+
+impl MirrorPlace {
+    /// The host, and what stands behind its slash.
+    pub fn parts(&self) -> (&str, Option<&str>) {
+        match self.0.split_once('/') {
+            Some((host, path)) => (host, Some(path)),
+            None => (&self.0, None),
+        }
+    }
+}
 
 /// A name, an IPv4 address, or an IPv6 address in brackets, and perhaps a port.
 fn host(text: &str) -> bool {

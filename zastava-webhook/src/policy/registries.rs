@@ -24,11 +24,15 @@ pub fn registries(admission: &Admission, files: &dyn Files) -> Result<RegistryCo
         let here = format!("{HERE}[{at}]");
         let mut endpoints = Vec::new();
         for (place, mirror) in entry.mirrors.iter().enumerate() {
-            let own = known.iter().enumerate().find(|(_, entry)| entry.host == *mirror);
-            endpoints.push(match own {
+            let bad = || Cause::Mirror.at(format!("{here}.mirrors[{place}]"));
+            let (name, path) = mirror.parts();
+            let own = known.iter().enumerate().find(|(_, entry)| entry.host.as_str() == name);
+            let endpoint = match own {
                 Some((at, entry)) => endpoint(entry, &format!("{HERE}[{at}]"), files)?,
-                None => Endpoint::new(host(mirror, || format!("{here}.mirrors[{place}]"))?),
-            });
+                None => Endpoint::new(name.parse().map_err(|_| bad())?),
+            };
+            let prefix = path.map(str::parse).transpose().map_err(|_| bad())?;
+            endpoints.push(Endpoint { prefix, ..endpoint });
         }
         // The registry itself is the last that is asked.
         endpoints.push(endpoint(entry, &here, files)?);

@@ -51,6 +51,8 @@ pub enum Cause {
     Image,
     #[error("no host of a registry")]
     Host,
+    #[error("no host of a registry with a path as repositories have it")]
+    Mirror,
     #[error("the same registry as an entry before it")]
     Twice,
     #[error("no TLS: {0}")]
@@ -86,6 +88,7 @@ impl Cause {
             Self::Key(_) => Some("a block -----BEGIN PUBLIC KEY-----, as cosign and openssl write it"),
             Self::Pattern(_) => Some("a regular expression without look-around and back-references"),
             Self::Host => Some("a host name or address, perhaps with a port: registry.example:5000"),
+            Self::Mirror => Some("a host, perhaps with a port and a path: mirror.example:5000/docker.io"),
             Self::Twice => Some("each registry once; docker.io and index.docker.io are one"),
             Self::Root(_) | Self::Image | Self::Tls(_) | Self::Backend(_) => None,
         }

@@ -123,3 +123,27 @@ async fn docker_hub_has_many_names_and_an_allowlist_knows_them() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_keeps_several_registries_apart_by_paths_is_asked_below_the_right_one() {
+    let made = made();
+    let lab = Lab::start(STYLES[1]).await;
+    // The registry itself is nowhere; its mirror has its images below `proxy/upstream`, and others' elsewhere.
+    for (repository, pieces) in
+        [("proxy/upstream/team/app", &["p256.sig"][..]), ("proxy/other/team/app", &[])]
+    {
+        lab.put_image(repository, made.digest("app"));
+        lab.attach(repository, &made, pieces);
+    }
+    let entry = |name: &str| format!("{{host: {name}.invalid, mirrors: ['{}/proxy/{name}']}}", lab.host);
+    let entries = format!("[{}, {}, {{host", entry("upstream"), entry("other"));
+    let webhook = Webhook::start(&config_of(&lab.host, "").replace("[{host", &entries));
+    let ask = async |host: &str| {
+        let image = format!("{host}/team/app@{}", made.digest("app"));
+        webhook.client().ask(&review_of(&image, "shop"), "10s").await
+    };
+    let signed = ask("upstream.invalid").await;
+    assert_eq!(signed["allowed"], true, "{signed}");
+    let unsigned = ask("other.invalid").await;
+    assert_eq!(unsigned["allowed"], false, "{unsigned}");
+}

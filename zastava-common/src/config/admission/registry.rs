@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{AbsolutePath, RegistryHost, present};
+use crate::config::{AbsolutePath, MirrorPlace, RegistryHost, present};
 
 /// How one registry is spoken to.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -9,9 +9,10 @@ use crate::config::{AbsolutePath, RegistryHost, present};
 pub struct Registry {
     /// As it stands in image references.
     pub host: RegistryHost,
-    /// Asked first, in this order; each may have an entry of its own.
+    /// Asked first, in this order; each host may have an entry of its own. A path stands before those of repositories:
+    /// `mirror.example/hub` has `library/nginx` as `hub/library/nginx`.
     #[serde(default)]
-    pub mirrors: Vec<RegistryHost>,
+    pub mirrors: Vec<MirrorPlace>,
     /// Certificates of the authority that signed the registry's, as PEM; beside the system's.
     #[schemars(with = "AbsolutePath")]
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]

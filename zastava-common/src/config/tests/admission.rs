@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::{accepted, error};
 use crate::config::{
-    Controllers, ImageAtDigest, Label, Need, PublicKeySource, RegistryHost, RepositoryPattern, SbomLevel,
-    SubjectText, TagPattern, parse,
+    Controllers, ImageAtDigest, Label, MirrorPlace, Need, PublicKeySource, RegistryHost, RepositoryPattern,
+    SbomLevel, SubjectText, TagPattern, parse,
 };
 
 const EVERYTHING: &str = r#"
@@ -135,6 +135,18 @@ fn names_of_images_have_the_form_that_they_say() {
     assert!("registry.example:5000".parse::<RegistryHost>().is_ok());
     for bad in ["", "a/b", "https://a", "a:b", "a:70000", "[::1", "a_b"] {
         assert!(bad.parse::<RegistryHost>().is_err(), "{bad}");
+    }
+    for (good, parts) in [
+        ("m.example", ("m.example", None)),
+        ("m.example:5000/docker.io", ("m.example:5000", Some("docker.io"))),
+        ("[::1]:5000/a/b_c", ("[::1]:5000", Some("a/b_c"))),
+    ] {
+        assert_eq!(good.parse::<MirrorPlace>().unwrap().parts(), parts);
+    }
+    for bad in
+        ["", "/a", "m.example/", "m.example//a", "m.example/A", "m.example/.a", "m.example/a:1", "https://m"]
+    {
+        assert!(bad.parse::<MirrorPlace>().is_err(), "{bad}");
     }
     let digest = "a".repeat(64);
     assert!(format!("registry.example/base@sha256:{digest}").parse::<ImageAtDigest>().is_ok());

@@ -178,6 +178,13 @@ fn a_registry_that_cannot_be_used_is_told_at_its_entry() {
             "the same registry",
             "docker.io and index.docker.io are one",
         ),
+        (
+            &registries("mirrors: [m.test, m.test/a.__b]"),
+            7,
+            "registries[1].mirrors[1]",
+            "no host of a registry with a path",
+            "mirror.example:5000/docker.io",
+        ),
         // A mirror with an entry of its own is told there.
         (
             &format!(
