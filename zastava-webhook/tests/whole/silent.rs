@@ -14,7 +14,7 @@ use crate::lab::{Registry, Webhook, config, review};
 /// Connections that the webhook takes in these tests.
 const MOST: usize = 64;
 /// Ample for what is cut off after some ten seconds.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 
 /// Connections of which some have begun to speak.
 async fn silent(address: SocketAddr, count: usize) -> Vec<TcpStream> {

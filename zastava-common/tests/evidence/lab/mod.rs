@@ -139,16 +139,13 @@ impl Lab {
             let other = if text.as_bytes()[at] == b'1' { "2" } else { "1" };
             Some(format!("{}{other}{}", &text[..at], &text[at + 1..]))
         };
-        match change(&content) {
-            Some(changed) => {
-                self.put_blob(repository, changed.as_bytes());
-                let digest = Digest::sha256(changed.as_bytes());
-                text = text.replace(&old.to_string(), &digest.to_string());
-            }
-            None => {
-                self.put_blob(repository, content.as_bytes());
-                text = change(&text).unwrap_or_else(|| panic!("{name} has no {mark}"));
-            }
+        if let Some(changed) = change(&content) {
+            self.put_blob(repository, changed.as_bytes());
+            let digest = Digest::sha256(changed.as_bytes());
+            text = text.replace(&old.to_string(), &digest.to_string());
+        } else {
+            self.put_blob(repository, content.as_bytes());
+            text = change(&text).unwrap_or_else(|| panic!("{name} has no {mark}"));
         }
         self.put_blob(repository, &made::blob(&image.config.digest));
         let digest = Digest::sha256(text.as_bytes());
