@@ -1,5 +1,6 @@
 //! Real runtimes with real containers before the real sensor.
 
+pub mod asked;
 pub mod images;
 pub mod init;
 mod rootfs;

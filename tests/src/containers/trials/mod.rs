@@ -40,6 +40,8 @@ use crate::{
 
 /// What is awaited comes within this, or never.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at what tells nobody when it changes.
+const PAUSE: Duration = Duration::from_millis(50);
 
 const OLDEST: Kind = Kind::Containerd(Series::V1_6);
 const NEWEST: Kind = Kind::Containerd(Series::V2);
@@ -112,8 +114,8 @@ pub(super) const ALL: &[Trial] = &[
         plain::plain,
     ),
     trial("a container that names itself as another", &[OLDEST, Kind::Docker], impostor::impostor),
-    trial("the sensor as the DaemonSet deploys it", &[OLDEST, NEWEST], deployed::on_kubernetes),
-    trial("the sensor as the compose file deploys it", &[Kind::Docker], deployed::on_docker),
+    trial("the sensor as the DaemonSet deploys it", &[OLDEST, NEWEST], deployed::kubernetes::trial),
+    trial("the sensor as the compose file deploys it", &[Kind::Docker], deployed::docker::trial),
     Trial { long: true, ..trial("memory over two thousand containers", &[OLDEST], flat::flat) },
 ];
 
