@@ -3,13 +3,15 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use zastava_common::{
     abi::Tier,
     event::v1::{
-        Event, File, Mount, Owner,
+        ContainerStatus, Event, File, Mount, Owner,
+        container_status::State,
         event::{Kind as EventKind, Observed},
         file::Origin,
         process::Entered,
@@ -24,12 +26,14 @@ use super::{
     runtime::{HASH, Kind, Ran, Runtime, TELLABLE},
     told::Told,
 };
-use crate::expect::{Expected, file_of, id_of, process};
+use crate::expect::{Expected, file_of, id_of, process as process_of};
 
 /// What runtimes mount into every container.
 const OF_EVERY_CONTAINER: [&str; 5] =
     ["/dev/shm", "/dev/termination-log", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 
+/// Between two clocks.
+const SLACK: Duration = Duration::from_millis(200);
 /// Why what the kernel told is all there is of the mappings of a container that ended soon.
 const GONE: &str = "process gone before its mappings were read";
 
@@ -184,6 +188,30 @@ impl Start {
         }
     }
 
+    /// Whether the list of what runs has it with the same values. It began after `since`.
+    pub fn listed(&self, status: &ContainerStatus, since: SystemTime) -> Result<()> {
+        let ContainerStatus { runtime, workload, process, .. } = status.clone();
+        let event = Event { runtime, workload, process, ..Event::default() };
+        let (told, made) = (Told::by(&event), Made::by(&event));
+        ensure!(told == self.told, "what runs is {told:?}, not {:?}", self.told);
+        ensure!(made == self.made, "what runs was made as {made:?}, not {:?}", self.made);
+        let mut faults = self.root.faults(&event);
+        faults.extend(self.init.as_ref().into_iter().flat_map(|init| init.faults(&event)));
+        ensure!(faults.is_empty(), "what runs: {}", faults.join("; "));
+        let First { observed, exe, entrypoint, .. } = &self.first;
+        let process = process_of(&event);
+        let found = (status.state(), status.observed(), &process.exe, &process.entrypoint);
+        let expected = (State::Running, *observed, exe, entrypoint);
+        ensure!(found == expected, "what runs is {found:?}, not {expected:?}");
+        let began = SystemTime::try_from(status.since.context("no since")?)?;
+        // The clocks of the kernel and of this process are read apart.
+        ensure!(
+            began + SLACK >= since && began <= SystemTime::now() + SLACK,
+            "what runs began at {began:?}, not after {since:?}"
+        );
+        Ok(())
+    }
+
     /// Whether an event tells it.
     pub fn compare(&self, tier: Tier, event: &Event) -> Result<()> {
         let faults = self.expected(tier).faults(event);
@@ -261,7 +289,7 @@ impl Made {
 
 impl First {
     fn by(event: &Event) -> Self {
-        let process = process(event);
+        let process = process_of(event);
         Self {
             observed: event.observed(),
             entered: process.entered(),

@@ -7,6 +7,7 @@ mod flat;
 mod hostile;
 mod identity;
 mod impostor;
+mod listed;
 mod many;
 mod plain;
 mod silent;
@@ -114,6 +115,8 @@ pub(super) const ALL: &[Trial] = &[
         plain::plain,
     ),
     trial("a container that names itself as another", &[OLDEST, Kind::Docker], impostor::impostor),
+    trial("the list of what runs", &[OLDEST, CRI, Kind::Docker, Kind::Podman], listed::containers),
+    trial("whoever watches one container", &[OLDEST, CRI, Kind::Docker, Kind::Podman], listed::watch),
     trial("the sensor as the DaemonSet deploys it", &[OLDEST, NEWEST], deployed::kubernetes::trial),
     trial("the sensor as the compose file deploys it", &[Kind::Docker], deployed::docker::trial),
     Trial { long: true, ..trial("memory over two thousand containers", &[OLDEST], flat::flat) },
