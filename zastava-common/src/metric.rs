@@ -93,6 +93,8 @@ metrics! {
     ADMISSION_RELOADS: Counter "zastava.admission.reloads.total" ["what", "result"] Count;
     /// 1 while the policy in force is the one that the files say; 0 after a change that could not be used.
     ADMISSION_POLICY_CURRENT: Gauge "zastava.admission.policy.current" [] Count;
+    /// 1 while the API server is told what the configuration says, else 0; absent where the webhook may not look.
+    ADMISSION_WEBHOOKS_CURRENT: Gauge "zastava.admission.webhooks.current" [] Count;
     /// Requests to registries.
     REGISTRY_REQUESTS: Counter "zastava.registry.requests.total" ["host", "code"] Count;
 

@@ -3,9 +3,13 @@
 //! The namespaces that fail open stand in two places: in the configuration, for while the webhook is alive, and in the
 //! ValidatingWebhookConfiguration, for when it is not. Both come from one list here.
 
+mod live;
+
 use std::fmt::Write as _;
 
 use zastava_common::config::{Admission, Namespace};
+
+pub use live::Check;
 
 /// Where the webhook runs, unless somebody says otherwise.
 pub const NAMESPACE: &str = "zastava";

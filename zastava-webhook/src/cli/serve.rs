@@ -23,6 +23,7 @@ use super::{
 use crate::{
     assemble::Assembled,
     exposition::{Exposition, MetricsError},
+    manifest::Check,
     policy::Disk,
     server::{App, Certificates, Health, Listener, ServerError, TlsError, router},
 };
@@ -101,6 +102,7 @@ async fn serve(path: &Path) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut reload = Reload { path, client, certificates, app: &app, assembled, told: String::new() };
+    let mut told = Check::default();
     let mut ticks = interval(server.reload_seconds.seconds());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -109,6 +111,9 @@ async fn serve(path: &Path) -> Result<(), ServeError> {
             _ = interrupt.recv() => break,
             _ = ticks.tick() => {
                 reload.refresh();
+                if let Some(client) = &reload.client {
+                    told.tick(client, &reload.assembled.config.admission);
+                }
                 exposition.upkeep();
                 app.engine().gatherer().count_requests();
                 #[expect(clippy::cast_precision_loss, reason = "a gauge of bytes")]

@@ -24,3 +24,4 @@ mod remembered;
 mod secrets;
 mod silent;
 mod subresources;
+mod told;

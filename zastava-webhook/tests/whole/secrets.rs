@@ -1,68 +1,11 @@
 //! Images of a registry with a password, which pods' pull secrets open where that is configured.
 
-use std::{
-    fs,
-    sync::{Arc, Mutex},
-};
-
-use axum::{Json, Router, extract::Path, http::StatusCode, response::IntoResponse as _, routing::get};
-use k8s_openapi::ByteString;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::TcpListener;
 
 use crate::{
-    lab::{Client, Registry, Webhook, made_here, review_of},
+    lab::{Api, Client, Registry, Webhook, made_here, review_of},
     registries::{DockerRegistry, skopeo},
 };
-
-/// An API server that has the secret `shop/pull` with the registry's password, and `wrong` with another in every namespace.
-struct Api {
-    asked: Arc<Mutex<Vec<String>>>,
-    folder: TempDir,
-}
-
-impl Api {
-    async fn start(registry: &str) -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (seen, registry) = (Arc::clone(&asked), registry.to_owned());
-        let read = move |Path((namespace, name)): Path<(String, String)>| async move {
-            seen.lock().unwrap().push(format!("{namespace}/{name}"));
-            let password = match (namespace.as_str(), name.as_str()) {
-                ("shop", "pull") => "word",
-                (_, "wrong") => "guess",
-                _ => {
-                    let status = json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "no such secret" });
-                    return (StatusCode::NOT_FOUND, Json(status)).into_response();
-                }
-            };
-            let auths = json!({ "auths": { registry: { "username": "user", "password": password } } });
-            Json(json!({
-                "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name },
-                "type": "kubernetes.io/dockerconfigjson",
-                "data": { ".dockerconfigjson": ByteString(auths.to_string().into_bytes()) },
-            }))
-            .into_response()
-        };
-        let router = Router::new().route("/api/v1/namespaces/{namespace}/secrets/{name}", get(read));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let folder = tempfile::tempdir().unwrap();
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "lab",
-            "clusters": [{ "name": "lab", "cluster": { "server": format!("http://{address}") } }],
-            "users": [{ "name": "lab", "user": {} }],
-            "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "lab" } }],
-        });
-        fs::write(folder.path().join("config"), config.to_string()).unwrap();
-        Self { asked, folder }
-    }
-
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-}
 
 /// What must be read to allow anything: that the image is built on a base, which the operator keeps in a registry that is
 /// open. A pod's secrets are not for that one.
@@ -103,9 +46,9 @@ async fn ask(client: &Client, image: &str, namespace: &str, secrets: &[&str]) ->
 async fn a_pods_pull_secrets_open_its_own_images_to_it_alone() {
     let registry = DockerRegistry::start_secured();
     let (image, bases) = (push(&registry), Registry::start().await);
-    let api = Api::start(&registry.host).await;
-    let file = api.folder.path().join("config");
-    let webhook = Webhook::in_cluster(&made_here(), &admission(&registry, &bases, true), "", Some(&file));
+    let api = Api::start(&registry.host, None).await;
+    let webhook =
+        Webhook::in_cluster(&made_here(), &admission(&registry, &bases, true), "", Some(&api.config()));
     let client = webhook.client();
 
     assert_eq!(ask(&client, &image, "shop", &["pull"]).await, (true, String::new()));
@@ -125,9 +68,9 @@ async fn a_pods_pull_secrets_open_its_own_images_to_it_alone() {
 async fn pull_secrets_are_not_even_read_where_nobody_asked_for_that() {
     let registry = DockerRegistry::start_secured();
     let (image, bases) = (push(&registry), Registry::start().await);
-    let api = Api::start(&registry.host).await;
-    let file = api.folder.path().join("config");
-    let webhook = Webhook::in_cluster(&made_here(), &admission(&registry, &bases, false), "", Some(&file));
+    let api = Api::start(&registry.host, None).await;
+    let webhook =
+        Webhook::in_cluster(&made_here(), &admission(&registry, &bases, false), "", Some(&api.config()));
 
     let told = ask(&webhook.client(), &image, "shop", &["pull"]).await;
 
