@@ -13,10 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Body;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Frame};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::Client,
@@ -127,17 +127,34 @@ where
     }
     let body = match announced {
         Err(too_large) => Err(too_large),
-        Ok(_) => match Limited::new(body, limit).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(NetError::TooLarge(limit)),
-            Err(error) => Err(NetError::classify(error.as_ref())),
-        },
+        Ok(_) => whole(body, limit).await,
     };
     let body = match body {
         Err(NetError::TooLarge(_)) if !success => Bytes::new(),
         body => body?,
     };
     Ok(Answer { status: head.status, headers: head.headers, body: Held::new(body, taken) })
+}
+
+/// All of a body, read into its place: gathered piece by piece it would be there twice at the end.
+async fn whole<B>(body: B, limit: usize) -> Result<Bytes, NetError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let announced = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    let mut whole = BytesMut::with_capacity(announced.unwrap_or_default().min(limit));
+    let mut body = Limited::new(body, limit);
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => whole.extend_from_slice(&data),
+            // Trailers say nothing.
+            Ok(Err(_)) => {}
+            Err(error) if error.is::<LengthLimitError>() => return Err(NetError::TooLarge(limit)),
+            Err(error) => return Err(NetError::classify(error.as_ref())),
+        }
+    }
+    Ok(whole.freeze())
 }
 
 /// TLS with the system's authorities and `more` (DER), and with a certificate of our own where there is one.

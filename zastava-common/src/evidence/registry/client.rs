@@ -11,7 +11,10 @@ use bytes::Bytes;
 use hashlink::LruCache;
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::{
     challenge::{self, Challenge},
@@ -36,6 +39,9 @@ const REMEMBERED: usize = 4_096;
 /// Registries that are not listed whose state is remembered.
 const UNLISTED: usize = 256;
 
+/// Documents of more bytes are parsed one by one.
+const LARGE: usize = 1 << 20;
+
 /// All registries.
 pub(crate) struct Client {
     listed: Places,
@@ -44,6 +50,7 @@ pub(crate) struct Client {
     within: Duration,
     passes: Mutex<LruCache<PassKey, Pass>>,
     counts: Arc<Counts>,
+    large: Semaphore,
 }
 
 #[derive(Clone, Eq, Hash, PartialEq)]
@@ -86,7 +93,15 @@ impl Client {
             within: config.within,
             passes: Mutex::new(LruCache::new(REMEMBERED)),
             counts: Arc::default(),
+            large: Semaphore::new(1),
         })
+    }
+
+    /// To be held while a document of so many bytes is parsed: one that is large takes some times as much meanwhile, so that
+    /// they are parsed one by one. Who holds it asks nobody for anything.
+    pub(crate) async fn parsing(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        if bytes > LARGE { self.large.acquire().await.ok() } else { None }
     }
 
     /// From here on counts on where `before` is.
@@ -344,5 +359,22 @@ impl PassKey {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("listed", &self.listed.keys()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_documents_are_parsed_one_by_one_and_small_ones_beside_them() {
+        let client = Client::new(&RegistryConfig::default()).unwrap();
+        let first = client.parsing(LARGE + 1).await;
+        assert!(first.is_some() && client.parsing(LARGE).await.is_none());
+        let (second, ()) = tokio::join!(client.parsing(LARGE + 1), async {
+            assert_eq!(client.large.available_permits(), 0);
+            drop(first);
+        });
+        assert!(second.is_some());
     }
 }

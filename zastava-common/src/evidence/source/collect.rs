@@ -171,10 +171,13 @@ impl Collector<'_> {
                 return findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
             }
             match self.reader.blob(layer, limit).await {
-                Ok(content) => match read(layer, &content) {
-                    Ok(signature) => findings.consider(&signature),
-                    Err(no_signature) => findings.refuse(&no_signature),
-                },
+                Ok(content) => {
+                    let _alone = self.reader.client.parsing(content.len()).await;
+                    match read(layer, &content) {
+                        Ok(signature) => findings.consider(&signature),
+                        Err(no_signature) => findings.refuse(&no_signature),
+                    }
+                }
                 Err(fault) => findings.fault(fault),
             }
         }
