@@ -51,7 +51,7 @@ impl Images {
     }
 
     /// By what a program of `main` is started, if it does not start by itself.
-    pub(super) fn interpreter(&self, path: &str) -> Option<&'static str> {
+    pub(super) fn interpreter(path: &str) -> Option<&'static str> {
         (path == DYNAMIC).then_some(LOADER)
     }
 

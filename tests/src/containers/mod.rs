@@ -3,6 +3,7 @@
 pub mod asked;
 pub mod images;
 pub mod init;
+mod made;
 mod rootfs;
 pub mod runtime;
 mod scenarios;

@@ -1,8 +1,7 @@
 //! What the start of a container must say: everything that the test knows of it from its own doing, beside its names.
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -10,27 +9,23 @@ use anyhow::{Context as _, Result, ensure};
 use zastava_common::{
     abi::Tier,
     event::v1::{
-        ContainerStatus, Event, File, Mount, Owner,
+        ContainerStatus, Event, File,
         container_status::State,
         event::{Kind as EventKind, Observed},
         file::Origin,
         process::Entered,
-        workload::{DigestOf, Role},
     },
 };
 
 use super::{
     images::{Images, Named},
     init::Init,
+    made::Made,
     rootfs::Root,
-    runtime::{HASH, Kind, Ran, Runtime, TELLABLE},
+    runtime::{Ran, Runtime},
     told::Told,
 };
 use crate::expect::{Expected, file_of, id_of, process as process_of};
-
-/// What runtimes mount into every container.
-const OF_EVERY_CONTAINER: [&str; 5] =
-    ["/dev/shm", "/dev/termination-log", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 
 /// Between two clocks.
 const SLACK: Duration = Duration::from_millis(200);
@@ -51,25 +46,6 @@ pub struct Start {
     init: Option<Init>,
     /// It runs until its start was told.
     lasts: bool,
-}
-
-/// How the container was made.
-#[derive(Clone, Debug, PartialEq)]
-struct Made {
-    version: String,
-    cgroup: String,
-    role: Role,
-    owner: Option<Owner>,
-    sandbox: String,
-    attempt: u32,
-    image_id: String,
-    image_index: String,
-    digest_of: DigestOf,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-    /// By their places in the container; without those of every container.
-    mounts: Vec<Mount>,
-    omitted: [u32; 3],
 }
 
 /// Its first process.
@@ -110,7 +86,7 @@ impl Start {
         };
         let exe = entrypoint.first().context("a container without an entrypoint")?.clone();
         let program = executable(images, ran, &exe)?;
-        let libraries = images.interpreter(&exe).map(|path| executable(images, ran, path)).transpose()?;
+        let libraries = Images::interpreter(&exe).map(|path| executable(images, ran, path)).transpose()?;
         Ok(Self {
             id: ran.id.clone(),
             name: ran.name.clone(),
@@ -148,7 +124,7 @@ impl Start {
         self.first.observed = Observed::Existing;
         self.first.existing = true;
         if self.first.program.origin == Origin::OverlayLower.as_str_name() {
-            self.first.program.origin = Origin::Unspecified.as_str_name().to_owned();
+            Origin::Unspecified.as_str_name().clone_into(&mut self.first.program.origin);
         }
         self
     }
@@ -217,73 +193,6 @@ impl Start {
         let faults = self.expected(tier).faults(event);
         ensure!(faults.is_empty(), "the start of {}: {}", self.name, faults.join("\n  "));
         Ok(())
-    }
-}
-
-impl Made {
-    fn by(event: &Event) -> Self {
-        let workload = event.workload.clone().unwrap_or_default();
-        let own = |mount: &Mount| !OF_EVERY_CONTAINER.contains(&mount.destination.as_str());
-        let mut mounts: Vec<_> = workload.mounts.iter().filter(|mount| own(mount)).cloned().collect();
-        mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
-        Self {
-            version: event.runtime.clone().unwrap_or_default().version,
-            role: workload.role(),
-            digest_of: workload.image_digest_of(),
-            cgroup: workload.cgroup,
-            owner: workload.owner,
-            sandbox: workload.sandbox_id,
-            attempt: workload.attempt,
-            image_id: workload.image_id,
-            image_index: workload.image_index,
-            labels: workload.labels.into_iter().collect(),
-            annotations: workload.annotations.into_iter().collect(),
-            mounts,
-            omitted: [workload.labels_omitted, workload.annotations_omitted, workload.mounts_omitted],
-        }
-    }
-
-    fn of(kind: Kind, version: String, ran: &Ran, image: &Named) -> Self {
-        let (pod, sandbox) = match &ran.pod {
-            Some(pod) => (pod.wish.clone(), pod.pod.id.clone()),
-            None => Default::default(),
-        };
-        let derived = pod.labels.get("pod-template-hash").and_then(|hash| {
-            debug_assert_eq!(hash, HASH);
-            Some(pod.name.rsplit_once(&format!("-{hash}-"))?.0.to_owned())
-        });
-        let owner = |name| Owner { kind: "Deployment".to_owned(), name, derived: true };
-        let tellable = |(key, _): &(String, String)| key.starts_with(TELLABLE);
-        let mount = |(host, place): &(PathBuf, String), read_only| Mount {
-            source: host.display().to_string(),
-            destination: place.clone(),
-            read_only,
-        };
-        let mut mounts: Vec<_> = ran.wish.mounts.iter().map(|one| mount(one, true)).collect();
-        mounts.extend(ran.wish.writable.iter().map(|one| mount(one, false)));
-        mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
-        Self {
-            version,
-            cgroup: match kind {
-                Kind::Containerd(_) | Kind::Cri(_) => format!("{}/{}", pod.cgroup_parent, ran.id),
-                Kind::Docker => format!("/docker/{}", ran.id),
-                Kind::Podman => format!("/libpod_parent/libpod-{}", ran.id),
-            },
-            role: Role::Workload,
-            owner: derived.map(owner),
-            sandbox,
-            attempt: 0,
-            image_id: image.image.config.digest.clone(),
-            image_index: String::new(),
-            digest_of: match kind {
-                Kind::Containerd(_) => DigestOf::Manifest,
-                Kind::Cri(_) | Kind::Docker | Kind::Podman => DigestOf::Pulled,
-            },
-            labels: pod.labels.into_iter().chain(ran.wish.labels.clone()).filter(tellable).collect(),
-            annotations: pod.annotations.into_iter().filter(tellable).collect(),
-            mounts,
-            omitted: [0; 3],
-        }
     }
 }
 

@@ -79,7 +79,8 @@ impl Relay {
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("socket", &self.socket).field("asked", &*self.shared.asked()).finish()
+        let mut shown = f.debug_struct("Relay");
+        shown.field("socket", &self.socket).field("asked", &*self.shared.asked()).finish_non_exhaustive()
     }
 }
 
