@@ -114,32 +114,38 @@ async fn each_kind_of_signature_is_judged_alike_in_each_kind_of_registry() {
     }
 }
 
-/// Evidence that holds, the verifier that takes it, and behind which words one character is changed.
-const TAMPERED: &[(&str, fn() -> Verifier, &[(&str, Reason)])] = &[
-    (
-        "p256.sig",
-        p256,
-        &[
+/// Evidence that its verifier takes, and behind which words one character is changed.
+struct Tampered {
+    piece: &'static str,
+    verifier: fn() -> Verifier,
+    marks: &'static [(&'static str, Reason)],
+}
+
+const TAMPERED: &[Tampered] = &[
+    Tampered {
+        piece: "p256.sig",
+        verifier: p256,
+        marks: &[
             // In what is signed, and in the signature. Such a one does not name its key: it could be another's.
             ("docker-reference\":\"", Reason::KeyMismatch),
             ("sha256:", Reason::SignatureInvalid),
             ("container image", Reason::FormatUnsupported),
             ("cosign/signature\":\"", Reason::KeyMismatch),
         ],
-    ),
-    (
-        "p256-bundle",
-        p256,
-        &[
+    },
+    Tampered {
+        piece: "p256-bundle",
+        verifier: p256,
+        marks: &[
             ("\"payload\":\"", Reason::SignatureInvalid),
             ("\"sig\":\"", Reason::SignatureInvalid),
             ("\"payloadType\":\"", Reason::FormatUnsupported),
         ],
-    ),
-    (
-        "keyless",
-        by_builder,
-        &[
+    },
+    Tampered {
+        piece: "keyless",
+        verifier: by_builder,
+        marks: &[
             ("\"payload\":\"", Reason::SignatureInvalid),
             ("\"sig\":\"", Reason::SignatureInvalid),
             ("\"rawBytes\":\"MIICwDCCAkagAwIBAgIEERggBD", Reason::SignatureInvalid),
@@ -148,18 +154,18 @@ const TAMPERED: &[(&str, fn() -> Verifier, &[(&str, Reason)])] = &[
             ("\"canonicalizedBody\":\"", Reason::SignatureInvalid),
             ("\"integratedTime\":\"", Reason::SignatureInvalid),
         ],
-    ),
-    (
-        "keyless.sig",
-        by_builder,
-        &[
+    },
+    Tampered {
+        piece: "keyless.sig",
+        verifier: by_builder,
+        marks: &[
             ("sha256:", Reason::SignatureInvalid),
             ("cosign/signature\":\"", Reason::SignatureInvalid),
             ("SignedEntryTimestamp\\\":\\\"", Reason::SignatureInvalid),
             ("body\\\":\\\"", Reason::SignatureInvalid),
             ("BEGIN CERTIFICATE-----\\n", Reason::SignatureInvalid),
         ],
-    ),
+    },
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +174,7 @@ async fn a_changed_character_is_judged_alike_in_each_kind_of_registry() {
     for style in STYLES {
         let lab = Lab::start(style).await;
         let mut wrong = Vec::new();
-        for (number, (piece, verifier, marks)) in TAMPERED.iter().enumerate() {
+        for (number, Tampered { piece, verifier, marks }) in TAMPERED.iter().enumerate() {
             for (at, (mark, expected)) in marks.iter().enumerate() {
                 let repository = format!("team/tampered{number}-{at}");
                 lab.put_image(&repository, made.digest("app"));
