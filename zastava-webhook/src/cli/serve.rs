@@ -14,7 +14,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use zastava_common::{config::ConfigError, metric};
+use zastava_common::{
+    config::{ConfigError, Fault, Server, What, Written},
+    metric,
+};
 
 use super::{
     FAILED, USAGE, fail,
@@ -47,8 +50,6 @@ enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error(transparent)]
     Server(#[from] ServerError),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -68,7 +69,7 @@ pub(super) fn run(ServeArgs { config, log }: &ServeArgs) -> ExitCode {
     };
     match runtime.block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ (ServeError::Config(_) | ServeError::Tls(_))) => fail(USAGE, &error),
+        Err(error @ ServeError::Config(_)) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
     }
 }
@@ -83,7 +84,7 @@ async fn serve(path: &Path) -> Result<(), ServeError> {
     }
     metrics::gauge!(metric::ADMISSION_POLICY_CURRENT).set(1.0);
     let server = assembled.config.admission.server.clone();
-    let certificates = Certificates::load(&server, &Disk)?;
+    let certificates = Certificates::load(&server, &Disk).map_err(|error| unusable(path, &server, &error))?;
     let health = Health::default();
     let app = App::new(assembled.engine.clone(), health.clone(), server.margin_milliseconds.milliseconds());
     let secure =
@@ -132,6 +133,12 @@ async fn serve(path: &Path) -> Result<(), ServeError> {
     let _ = plain.await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// A file of the server's, told as the configuration tells its own faults.
+fn unusable(path: &Path, server: &Server, error: &TlsError) -> ConfigError {
+    let fault = Fault::new(error.key(server).to_owned(), What::Unusable { why: error.to_string() });
+    Written::read(path).map_or_else(|unread| unread, |written| written.invalid(fault))
 }
 
 /// The time, or Ctrl-C by somebody who does not want to wait.

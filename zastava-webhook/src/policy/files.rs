@@ -23,6 +23,14 @@ pub enum FileError {
     NotText { path: String },
 }
 
+impl FileError {
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Read { path, .. } | Self::TooLarge { path } | Self::NotText { path } => path,
+        }
+    }
+}
+
 /// Where files come from; a test has them in memory.
 pub trait Files {
     fn read(&self, path: &Path) -> Result<String, FileError>;

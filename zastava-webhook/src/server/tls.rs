@@ -15,7 +15,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{VerifierBuilderError, WebPkiClientVerifier},
 };
-use zastava_common::{config::Server, metric};
+use zastava_common::{
+    config::{AbsolutePath, Server},
+    metric,
+};
 
 use crate::{
     certs::not_after,
@@ -36,6 +39,29 @@ pub enum TlsError {
     ClientCa { path: String, source: VerifierBuilderError },
     #[error("the certificate in {path} cannot be read: {why}")]
     Certificate { path: String, why: String },
+}
+
+impl TlsError {
+    /// The key of the configuration that names the file which is wrong.
+    pub fn key(&self, server: &Server) -> &'static str {
+        let path = match self {
+            Self::File(error) => error.path(),
+            Self::Pem { path, .. }
+            | Self::NoCertificate { path }
+            | Self::ClientCa { path, .. }
+            | Self::Certificate { path, .. } => path,
+            // The certificate may be right, and the key another's.
+            Self::Pair { key, .. } => key,
+        };
+        let is = |file: &AbsolutePath| file.as_path().to_str() == Some(path);
+        if is(&server.certificate_file) {
+            "zastava.admission.server.certificateFile"
+        } else if is(&server.key_file) {
+            "zastava.admission.server.keyFile"
+        } else {
+            "zastava.admission.server.clientCaFile"
+        }
+    }
 }
 
 /// The certificates in use. Cheap to clone.

@@ -89,6 +89,12 @@ fn what_cannot_be_used_ends_with_another_code_than_a_refusal() {
     let lost = off.replace("zastava: {", "zastava:\n  ").replace("}}}", "}}");
     let lost = format!("{lost}\n  backend:\n    baseAddress: https://backend.test\n    caFile: /none\n");
     let lost = write(folder.path(), "lost.yaml", &lost);
+    let keyless = off.replace("zastava: {admission: {", "zastava:\n  admission:\n    ").replace("}}}", "}");
+    let keyless = format!(
+        "{keyless}\n    server:\n      keyFile: /none\n      certificateFile: {good}\n      \
+         address: \"127.0.0.1:0\"\n      metricsAddress: \"127.0.0.1:0\"\n"
+    );
+    let keyless = write(folder.path(), "keyless.yaml", &keyless);
     let broken = write(folder.path(), "broken.json", "{\"kind\": ");
     let pod = write(folder.path(), "pod.yaml", "apiVersion: v1\nkind: Pod\nspec: {containers: 1}");
     let missing = folder.path().join("missing.yaml").display().to_string();
@@ -106,7 +112,14 @@ fn what_cannot_be_used_ends_with_another_code_than_a_refusal() {
             "lost.yaml:5:5: cannot use zastava.backend.caFile: cannot read /none",
         ),
         (vec!["serve", "--config", &unknown], "did you mean `enforce`?"),
-        (vec!["serve", "--config", &good], "cannot read /etc/zastava/tls/tls.crt"),
+        (
+            vec!["serve", "--config", &good],
+            "cannot use zastava.admission.server.certificateFile: cannot read /etc/zastava/tls/tls.crt",
+        ),
+        (
+            vec!["serve", "--config", &keyless],
+            "keyless.yaml:5:7: cannot use zastava.admission.server.keyFile: cannot read /none",
+        ),
     ] {
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
