@@ -182,7 +182,7 @@ reasons! {
         "push the image anew; look at the registry's version";
     RegistryBusy "registry_busy"
         "Too many requests to the registry are under way."
-        "try again; raise cache.maxLookups if it happens often";
+        "try again; list the registry, or raise cache.maxLookups, if it happens often";
     PullSecret "pull_secret"
         "A pull secret that the pod names could not be read, or the registry does not take it."
         "see whether it is there, of type kubernetes.io/dockerconfigjson, still valid, and whether the webhook may read it";

@@ -8,6 +8,8 @@
 
 mod cache;
 mod lookups;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::{
