@@ -25,6 +25,12 @@ use crate::{
     review::{self, API_VERSION, KIND, MAX_BODY_BYTES},
 };
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  everything would be let through, perhaps with warnings
+  1  something would be refused
+  2  there is no answer: a file cannot be read or used, or the report cannot be written";
+
 /// Objects of one run.
 const MAX_OBJECTS: usize = 10_000;
 
@@ -32,6 +38,7 @@ const MAX_OBJECTS: usize = 10_000;
 ///
 /// Controllers (Deployment, Job, ...) are judged as the pods that they would make.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct TestArgs {
     /// Configuration of the webhook
     #[arg(long, value_name = "FILE", env = "ZASTAVA_CONFIG")]
