@@ -32,7 +32,8 @@ pub use admission::{
 pub use backend::Backend;
 pub use error::{ConfigError, Fault, What};
 pub use image::{
-    ImageAtDigest, Label, MirrorPlace, PublicKeySource, RegistryHost, RepositoryPattern, SubjectText, TagPattern,
+    ImageAtDigest, Label, MirrorPlace, PublicKeySource, RegistryHost, RepositoryPattern, SubjectText,
+    TagPattern,
 };
 pub use limits::Limits;
 pub use load::{MAX_FILE_BYTES, Written, load, parse};
