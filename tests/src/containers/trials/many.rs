@@ -19,6 +19,7 @@ use crate::{
     containers::{
         runtime::{InPod, Kind, Ran, Runtime, Wish, in_pod},
         told::{End, Told},
+        wish,
     },
     elf::{Deed, Program},
     expect::{file_of, id_of, process},
@@ -46,7 +47,14 @@ pub(super) struct Done {
 
 pub(super) fn many(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
-    let mut sensor = setting.sensor(&runtime)?;
+    let mut sensor = match setting.kind {
+        // The CRI tells late what its containerd knows at once, on a busy machine later than events wait.
+        Kind::Cri(_) => {
+            let patient = wish(setting.choice, &runtime).setting("containers: {holdMs: 4000}");
+            setting.sensor_as(&patient)?
+        }
+        Kind::Containerd(_) | Kind::Docker | Kind::Podman => setting.sensor(&runtime)?,
+    };
     let count = if setting.choice.full { ALL } else { FEW };
     let done = run(setting, &runtime, 0, count)?;
     sensor.inbox.wait(PATIENCE, |events| stops(events) >= count)?;
