@@ -133,7 +133,7 @@ impl Source {
     }
 }
 
-fn platforms(Document { digest, manifest }: &Document) -> Vec<Platform> {
+fn platforms(Document { digest, manifest, .. }: &Document) -> Vec<Platform> {
     match manifest {
         Manifest::Image(_) => vec![Platform { digest: digest.clone(), name: None }],
         Manifest::Index(index) => {
@@ -236,12 +236,12 @@ async fn layers(reader: Reader<'_>, document: &Document) -> Result<(Vec<Layers>,
             let mut all = Vec::new();
             let mut said = hint(&index.annotations);
             for Descriptor { digest, .. } in images {
-                let Document { manifest, .. } = reader.manifest(digest).await?;
-                let Manifest::Image(image) = manifest else {
+                let document = reader.manifest(digest).await?;
+                let Manifest::Image(image) = &document.manifest else {
                     let kind = "an index within an index".to_owned();
                     return Err(Fault::Unsupported { what: digest.to_string(), kind });
                 };
-                all.push(layers_of(reader, digest, &image).await?);
+                all.push(layers_of(reader, digest, image).await?);
                 said = said.or_else(|| hint(&image.annotations));
             }
             Ok((all, said))

@@ -28,11 +28,11 @@ use rustls::{
 };
 use tokio::time::timeout;
 
-use self::{connect::Connector, room::Taken};
+use self::connect::Connector;
 pub(crate) use self::{
     error::NetError,
     guard::Guard,
-    room::{Held, Room},
+    room::{Held, Room, Taken},
 };
 
 /// The most that is read of an answer that is no success.

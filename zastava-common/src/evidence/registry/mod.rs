@@ -14,7 +14,7 @@ mod url;
 pub(crate) use self::{
     client::Client,
     place::ROOM_OF_ONE,
-    read::{Document, Reader},
+    read::{Document, Reader, Referrer},
 };
 pub use self::{
     config::{BadRegistry, Endpoint, Registry, RegistryConfig},

@@ -13,7 +13,7 @@ use crate::{
         Digest, Fault, ImageReference,
         manifest::{ACCEPT, Descriptor, Index, MAX_MANIFEST, Manifest, NoManifest},
     },
-    net::{Answer, Held},
+    net::{Answer, Held, Taken},
 };
 
 /// Pages of referrers that are read.
@@ -21,6 +21,9 @@ const MAX_PAGES: usize = 16;
 
 /// Referrers that are listed.
 const MAX_REFERRERS: usize = 1_000;
+
+/// Bytes of a media type (RFC 6838, section 4.2).
+const MAX_TYPE: usize = 255;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -33,10 +36,20 @@ pub(crate) struct Reader<'a> {
 }
 
 /// A manifest and what it is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) digest: Digest,
     pub(crate) manifest: Manifest,
+    _place: Taken,
+}
+
+/// What a list says of one thing that refers to a subject, as far as it is looked at: it may be ten thousand times as
+/// long.
+#[derive(Clone, Debug)]
+pub(crate) struct Referrer {
+    pub(crate) digest: Digest,
+    /// As it is said to be; absent also where that is too long to be any.
+    pub(crate) artifact_type: Option<String>,
 }
 
 /// Asks one place after another until one has it. Where none has, the last one speaks: it is the registry itself.
@@ -79,7 +92,7 @@ impl Reader<'_> {
 
     /// What refers to `subject`: by the referrers API, else by the tag that stands in for it. What kind of thing each
     /// is said to be is not looked at: old tools wrote it wrongly, and nothing vouches for it.
-    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Fault> {
+    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<Referrer>, Fault> {
         Ok(first!(self, place => self.referrers_at(place, subject))?.unwrap_or_default())
     }
 
@@ -143,7 +156,7 @@ impl Reader<'_> {
         Ok(Some(answer.body))
     }
 
-    async fn referrers_at(&self, place: &Place, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Fault> {
+    async fn referrers_at(&self, place: &Place, subject: &Digest) -> Result<Option<Vec<Referrer>>, Fault> {
         let listed = match self.referrers_by_api(place, subject).await? {
             Some(listed) => listed,
             None => self.referrers_by_tag(place, subject).await?,
@@ -157,7 +170,7 @@ impl Reader<'_> {
         &self,
         place: &Place,
         subject: &Digest,
-    ) -> Result<Option<Vec<Descriptor>>, Fault> {
+    ) -> Result<Option<Vec<Referrer>>, Fault> {
         let rest = format!("referrers/{subject}");
         let what = "a list of referrers";
         let malformed =
@@ -191,7 +204,7 @@ impl Reader<'_> {
             }
             let index = Index::parse_referrers(&answer.body).map_err(|error| malformed(error.to_string()))?;
             left -= answer.body.len();
-            listed.extend(index.manifests);
+            listed.extend(referrers(index));
             if listed.len() > MAX_REFERRERS {
                 return Err(too_many(place));
             }
@@ -204,13 +217,16 @@ impl Reader<'_> {
         Err(too_many(place))
     }
 
-    async fn referrers_by_tag(&self, place: &Place, subject: &Digest) -> Result<Vec<Descriptor>, Fault> {
+    async fn referrers_by_tag(&self, place: &Place, subject: &Digest) -> Result<Vec<Referrer>, Fault> {
         let rest = format!("manifests/{}", subject.fallback_tag());
         let answer = self.ask(place, Method::GET, &rest, INDEX, MAX_MANIFEST).await?;
         let Some(body) = found(place, &answer, &rest)? else { return Ok(Vec::new()) };
         // The tag is anybody's: what is no index is no list of referrers.
         let Ok(index) = Index::parse_referrers(body) else { return Ok(Vec::new()) };
-        if index.manifests.len() > MAX_REFERRERS { Err(too_many(place)) } else { Ok(index.manifests) }
+        if index.manifests.len() > MAX_REFERRERS {
+            return Err(too_many(place));
+        }
+        Ok(referrers(index).collect())
     }
 
     async fn ask(
@@ -273,7 +289,10 @@ fn check(place: &Place, digest: &Digest, body: &[u8]) -> Result<(), Fault> {
 fn document(place: &Place, answer: &Answer, digest: Digest) -> Result<Document, Fault> {
     let media_type = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     match Manifest::parse(&answer.body, media_type) {
-        Ok(manifest) => Ok(Document { digest, manifest }),
+        Ok(manifest) => match place.rooms.documents.try_take(answer.body.len()) {
+            Some(taken) => Ok(Document { digest, manifest, _place: taken }),
+            None => Err(Fault::Busy { host: place.host.to_string() }),
+        },
         Err(NoManifest::MediaType(kind)) => Err(Fault::Unsupported { what: digest.to_string(), kind }),
         Err(error) => Err(Fault::Malformed {
             host: place.host.to_string(),
@@ -281,6 +300,13 @@ fn document(place: &Place, answer: &Answer, digest: Digest) -> Result<Document, 
             cause: error.to_string(),
         }),
     }
+}
+
+fn referrers(index: Index) -> impl Iterator<Item = Referrer> {
+    index.manifests.into_iter().map(|Descriptor { digest, artifact_type, .. }| Referrer {
+        digest,
+        artifact_type: artifact_type.filter(|kind| kind.len() <= MAX_TYPE),
+    })
 }
 
 fn too_many(place: &Place) -> Fault {

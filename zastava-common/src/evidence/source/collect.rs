@@ -7,7 +7,7 @@ use crate::evidence::{
     Digest, Fault, Reason, Refusal, SbomLevel, Verifiers,
     manifest::{Descriptor, Image, Manifest},
     predicate,
-    registry::{Document, ROOM_OF_ONE, Reader},
+    registry::{Document, ROOM_OF_ONE, Reader, Referrer},
     signature::{
         ENVELOPE_LAYER, LegacyLayer, NoSignature, SIMPLE_SIGNING_LAYER, Signature, read_attestation,
         read_bundle, read_simple,
@@ -100,9 +100,9 @@ impl Collector<'_> {
     }
 
     /// Fetches what refers to the subject and looks what it is.
-    async fn referrers(&self, mut listed: Vec<Descriptor>, findings: &mut Findings<'_>) {
+    async fn referrers(&self, mut listed: Vec<Referrer>, findings: &mut Findings<'_>) {
         // What is said to be a bundle comes first: it is mostly true, and nothing but order depends on it.
-        let kind = |listed: &Descriptor| {
+        let kind = |listed: &Referrer| {
             listed.artifact_type.as_deref().is_some_and(|kind| kind.starts_with(BUNDLE_LAYER))
         };
         listed.sort_by_key(|listed| !kind(listed));
@@ -111,12 +111,12 @@ impl Collector<'_> {
             findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
             listed.truncate(MAX_REFERRERS);
         }
-        for descriptor in listed {
+        for Referrer { digest, .. } in listed {
             if findings.is_enough() {
                 return;
             }
-            match self.reader.manifest(&descriptor.digest).await {
-                Ok(Document { digest, manifest: Manifest::Image(image) }) => {
+            match self.reader.manifest(&digest).await {
+                Ok(Document { digest, manifest: Manifest::Image(image), .. }) => {
                     self.referrer(&image, &digest, findings).await;
                 }
                 // An index may refer to a subject too, and manifests of kinds that are not known here: none of them
