@@ -34,6 +34,9 @@ const MANIFESTS: [&str; 2] =
 /// The most layers, or manifests of an index, that are taken.
 const MAX_ENTRIES: usize = 10_000;
 
+/// The most layers of an image that are told of: overlayfs takes no more than 500.
+const MAX_LAYERS: usize = 512;
+
 /// What a digest or tag stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Manifest {
@@ -159,6 +162,8 @@ pub enum NoManifest {
     Incomplete,
     #[error("it has more than {MAX_ENTRIES} entries")]
     TooMany,
+    #[error("it has more than {MAX_LAYERS} layers")]
+    TooManyLayers,
 }
 
 impl Manifest {
@@ -245,8 +250,8 @@ impl ImageConfig {
     pub fn parse(bytes: &[u8]) -> Result<Self, NoManifest> {
         let ConfigDocument { architecture, os, variant, rootfs } = read(bytes, CONFIG)?;
         let platform = Platform { architecture, os, variant };
-        if rootfs.diff_ids.len() > MAX_ENTRIES {
-            return Err(NoManifest::TooMany);
+        if rootfs.diff_ids.len() > MAX_LAYERS {
+            return Err(NoManifest::TooManyLayers);
         }
         Ok(Self { platform, diff_ids: rootfs.diff_ids })
     }

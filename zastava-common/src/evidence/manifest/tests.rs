@@ -30,6 +30,18 @@ fn an_artifact_is_what_it_says_or_what_its_configuration_is() {
 }
 
 #[test]
+fn an_image_has_no_more_layers_than_runtimes_can_mount() {
+    let with = |count: usize| {
+        let ids = vec![format!(r#""sha256:{HEX}""#); count].join(",");
+        let config =
+            format!(r#"{{"architecture":"a","os":"o","rootfs":{{"type":"layers","diff_ids":[{ids}]}}}}"#);
+        ImageConfig::parse(config.as_bytes()).map(|config| config.diff_ids.len())
+    };
+    assert_eq!(with(512), Ok(512));
+    assert_eq!(with(513), Err(NoManifest::TooManyLayers));
+}
+
+#[test]
 fn only_annotations_that_are_asked_for_take_memory() {
     let others: Vec<_> = (0..10_000).map(|n| format!(r#""{n}":"""#)).collect();
     let others = others.join(",");
