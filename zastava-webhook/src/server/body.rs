@@ -11,7 +11,7 @@ use crate::{review::MAX_BODY_BYTES, telemetry::Unanswered};
 /// Bytes that one permit is for.
 const PAGE: usize = 4096;
 /// Bytes of all bodies that are in memory at once.
-const MAX_TOGETHER: usize = 64 << 20;
+const MAX_TOGETHER: usize = 32 << 20;
 
 /// Room for bodies.
 #[derive(Clone, Debug)]
