@@ -77,3 +77,11 @@ impl Fixture {
         Ok(Self { build_id: self.build_id.clone(), ..Self::of(path.to_owned())? })
     }
 }
+
+/// Whether a file of this machine stands on a tmpfs, as everything does in a virtual machine.
+pub fn on_tmpfs(path: &Path) -> Result<bool> {
+    /// `TMPFS_MAGIC` (include/uapi/linux/magic.h).
+    const TMPFS: u64 = 0x0102_1994;
+    let system = rustix::fs::statfs(path).with_context(|| format!("cannot ask of {}", path.display()))?;
+    Ok(u64::try_from(system.f_type) == Ok(TMPFS))
+}

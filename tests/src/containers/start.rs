@@ -25,7 +25,10 @@ use super::{
     runtime::{Ran, Runtime},
     told::Told,
 };
-use crate::expect::{Expected, file_of, id_of, process as process_of};
+use crate::{
+    expect::{Expected, file_of, id_of, process as process_of},
+    fixture::on_tmpfs,
+};
 
 /// Between two clocks.
 const SLACK: Duration = Duration::from_millis(200);
@@ -245,7 +248,8 @@ fn executable(images: &Images, ran: &Ran, path: &str) -> Result<Executable> {
         .find_map(|(host, place)| Some(host.join(Path::new(path).strip_prefix(place).ok()?)));
     let (bytes, origin) = match mounted {
         Some(host) => {
-            (std::fs::read(&host).with_context(|| format!("no {}", host.display()))?, Origin::Plain)
+            let bytes = std::fs::read(&host).with_context(|| format!("no {}", host.display()))?;
+            (bytes, if on_tmpfs(&host)? { Origin::Tmpfs } else { Origin::Plain })
         }
         None => (images.file(path)?.to_vec(), Origin::OverlayLower),
     };

@@ -18,6 +18,7 @@ use crate::{
     },
     elf::Deed,
     expect::id_of,
+    fixture::on_tmpfs,
     sensor::Sensor,
     stage::{Stop, ensure_that},
 };
@@ -44,14 +45,18 @@ pub(super) fn containers(setting: &Setting<'_>) -> Result<(), Stop> {
         runtime.exec(&ran, command)?;
     }
     // The entrypoint and twice the tester are of the image.
-    let executions =
-        Origins { overlay_lower: 3, overlay_upper: 1, memory: 1, plain: 2, ..Origins::default() };
+    let of_image = Origins { overlay_lower: 3, overlay_upper: 1, memory: 1, ..Origins::default() };
+    let executions = if on_tmpfs(&own.here)? {
+        Origins { tmpfs: 2, ..of_image }
+    } else {
+        Origins { plain: 2, ..of_image }
+    };
     let status = settled(&sensor, &ran, executions)?;
     start.listed(&status, before)?;
     let libraries = status.libraries.unwrap_or_default();
     is_loader(setting.choice.tier, libraries)?;
     ensure_that(status.lost == 0, format!("{} records are lost", status.lost))?;
-    row(setting, &sensor, &ran, libraries.unknown)?;
+    row(setting, &sensor, &ran, executions, libraries.unknown)?;
     names(&sensor, &ran, &other)?;
     for ran in [&ran, &other] {
         runtime.remove(ran)?;
@@ -90,7 +95,7 @@ fn settled(sensor: &Sensor, ran: &Ran, executions: Origins) -> Result<ContainerS
     }
 }
 
-fn row(setting: &Setting<'_>, sensor: &Sensor, ran: &Ran, unknown: u64) -> Result<()> {
+fn row(setting: &Setting<'_>, sensor: &Sensor, ran: &Ran, executions: Origins, unknown: u64) -> Result<()> {
     let rows = table(&sensor.socket, &[&ran.name])?;
     let [row] = rows.as_slice() else { bail!("{} rows for one container", rows.len()) };
     let name = match &ran.pod {
@@ -100,7 +105,8 @@ fn row(setting: &Setting<'_>, sensor: &Sensor, ran: &Ran, unknown: u64) -> Resul
     let digest = setting.images.main.image.digest().trim_start_matches("sha256:");
     let libraries = unknown.max(1).to_string();
     let unknown = if unknown > 0 { format!(", {unknown} ?") } else { String::new() };
-    let elsewhere = format!("1 upper, 1 memfd, 2 mount{unknown}");
+    let programs = if executions.tmpfs > 0 { "2 tmpfs, 1 memfd" } else { "1 memfd, 2 mount" };
+    let elsewhere = format!("1 upper, {programs}{unknown}");
     let expected =
         [&name, &ran.id[..12], &ran.image, &digest[..12], DYNAMIC, "7", &libraries, &elsewhere, "0"];
     let (state, cells) = row.split_last().context("an empty row")?;
