@@ -62,38 +62,8 @@ impl Source {
         wanted: &Wanted,
         secrets: &PullSecrets,
     ) -> Result<Evidence, Fault> {
-        let reader = self.reader(image, secrets);
-        let document = reader.manifest(digest).await?;
-        let platforms = platforms(&document);
-        let mut whole = collect(reader, digest, wanted).await;
-        if let (Manifest::Index(index), Some(_)) = (&document.manifest, &wanted.sbom) {
-            in_index(reader, index, &mut whole).await;
-        }
-        let each = match &document.manifest {
-            Manifest::Index(index) => each_platform(reader, index, wanted, &whole).await,
-            Manifest::Image(_) => Vec::new(),
-        };
-        let complete = each.len() == platforms.len();
-        let signatures = whole.signatures(&each, complete);
-        let all = || [&whole].into_iter().chain(&each);
-        let unknown = all().find_map(|findings| findings.unknown.clone());
-        let sbom = wanted.sbom.as_ref().map(|_| {
-            let found: Vec<SbomFound> = all().flat_map(|findings| findings.sboms.clone()).collect();
-            Sbom { found, unknown: unknown.clone() }
-        });
-        let mut base = wanted.base.as_ref().map(|_| Base { unknown, ..whole.base(&each, complete) });
-        if let Some(base) = &mut base {
-            match layers(reader, &document).await {
-                Ok((layers, hint)) => (base.layers, base.hint) = (layers, hint),
-                Err(fault) if fault.is_outage() => {
-                    base.unknown.get_or_insert(fault);
-                }
-                Err(fault) => {
-                    base.refused.get_or_insert(fault);
-                }
-            }
-        }
-        Ok(Evidence { digest: digest.clone(), platforms, signatures, sbom, base })
+        // It holds whatever a registry may have to be asked: 32 KiB.
+        Box::pin(gather(self.reader(image, secrets), digest, wanted)).await
     }
 
     /// The layers of each platform of an image: of a base, to compare with.
@@ -141,6 +111,40 @@ fn platforms(Document { digest, manifest, .. }: &Document) -> Vec<Platform> {
             index.images().map(|image| Platform { digest: image.digest.clone(), name: name(image) }).collect()
         }
     }
+}
+
+async fn gather(reader: Reader<'_>, digest: &Digest, wanted: &Wanted) -> Result<Evidence, Fault> {
+    let document = reader.manifest(digest).await?;
+    let platforms = platforms(&document);
+    let mut whole = collect(reader, digest, wanted).await;
+    if let (Manifest::Index(index), Some(_)) = (&document.manifest, &wanted.sbom) {
+        in_index(reader, index, &mut whole).await;
+    }
+    let each = match &document.manifest {
+        Manifest::Index(index) => each_platform(reader, index, wanted, &whole).await,
+        Manifest::Image(_) => Vec::new(),
+    };
+    let complete = each.len() == platforms.len();
+    let signatures = whole.signatures(&each, complete);
+    let all = || [&whole].into_iter().chain(&each);
+    let unknown = all().find_map(|findings| findings.unknown.clone());
+    let sbom = wanted.sbom.as_ref().map(|_| {
+        let found: Vec<SbomFound> = all().flat_map(|findings| findings.sboms.clone()).collect();
+        Sbom { found, unknown: unknown.clone() }
+    });
+    let mut base = wanted.base.as_ref().map(|_| Base { unknown, ..whole.base(&each, complete) });
+    if let Some(base) = &mut base {
+        match layers(reader, &document).await {
+            Ok((layers, hint)) => (base.layers, base.hint) = (layers, hint),
+            Err(fault) if fault.is_outage() => {
+                base.unknown.get_or_insert(fault);
+            }
+            Err(fault) => {
+                base.refused.get_or_insert(fault);
+            }
+        }
+    }
+    Ok(Evidence { digest: digest.clone(), platforms, signatures, sbom, base })
 }
 
 /// Looks at the platforms of an index as long as what was found for each of them can still make up for what was not

@@ -200,8 +200,7 @@ impl Gatherer {
         let key = cache::FactsKey::new(&image, &wanted, &secrets);
         let registry = self.registry(&image);
         self.look(facts, key, registry, question, async move {
-            // It holds whatever a registry may have to be asked: 32 KiB.
-            let evidence = Box::pin(source.gather(&image, &digest, &wanted, &secrets)).await;
+            let evidence = source.gather(&image, &digest, &wanted, &secrets).await;
             cache::keep_evidence(evidence.map(Arc::new).map_err(Missing::Fault))
         })
         .await
