@@ -28,11 +28,11 @@ use crate::observation::ContainerId;
 
 /// Where the processes of a cgroup are, by its path from the root of its hierarchy (v1 or v2).
 pub fn place(path: &[u8]) -> Where {
-    let mut walked = Walk::new(path);
+    let walked = Walk::new(path);
     let mut parent: &[u8] = b"";
     let mut below_kubepods = false;
     let owned_by_user = walked.first() == b"user.slice";
-    while let Some((name, end)) = walked.next() {
+    for (name, end) in walked {
         match Component::of(name, parent, owned_by_user) {
             Component::Container { id, runtime, slice } => {
                 let pod = slice.or(below_kubepods.then_some(parent)).and_then(pod_uid);

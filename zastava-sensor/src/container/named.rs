@@ -31,7 +31,7 @@ impl NamedCgroups {
         let tells_nothing = match name::place(path.as_bytes()) {
             Where::Unknown(reason) => reason == reason::FORM_UNKNOWN,
             // Slices hold other things too.
-            Where::Host => path.ends_with(".scope"),
+            Where::Host => path.as_bytes().ends_with(b".scope"),
             Where::Container(_) => false,
         };
         if !tells_nothing || !path.starts_with('/') {
@@ -79,7 +79,7 @@ impl NamedCgroups {
         if self.known.is_empty() {
             return None;
         }
-        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-        ends.filter_map(|end| self.known.peek(&path[..end])).next()
+        let mut ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.find_map(|end| self.known.peek(&path[..end]))
     }
 }
