@@ -200,8 +200,9 @@ fn write_config(folder: &Path, admission: &str, rest: &str) {
     let path = |file: &str| folder.join(file).display().to_string();
     let has_server = admission.lines().any(|line| line.starts_with("server:"));
     let server = "server:";
+    let reload = if admission.contains("reloadSeconds") { "" } else { "\n  reloadSeconds: 1" };
     let more = format!(
-        "  address: \"127.0.0.1:0\"\n  metricsAddress: \"127.0.0.1:0\"\n  certificateFile: {}\n  keyFile: {}\n  reloadSeconds: 1",
+        "  address: \"127.0.0.1:0\"\n  metricsAddress: \"127.0.0.1:0\"\n  certificateFile: {}\n  keyFile: {}{reload}",
         path("tls.crt"),
         path("tls.key")
     );
