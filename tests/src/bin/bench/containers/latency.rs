@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use zastava_common::event::v1::{Event, event::Kind};
 use zastava_tests::{expect::id_of, http, runtimes::events, watch};
 
-use super::{PATIENCE, Place, milliseconds, percentile};
+use super::{PATIENCE, Place, milliseconds, percentile, when};
 use crate::table::Table;
 
 /// What is counted of the events that waited for their names.
@@ -57,7 +57,7 @@ pub(super) fn measure(place: &Place<'_>, quick: bool) -> Result<Table> {
     let mut table = Table::new(
         &format!(
             "From the exec of an entrypoint (the kernel's time) to a consumer on a unix socket, {count} containers one \
-             after the other, containerd 1.6; milliseconds. Of {} first execs {named} came with all names; in the \
+             after the other, containerd 1.6, `startSettleMs: 0`; milliseconds. Of {} first execs {named} came with all names; in the \
              whole run {held} events had waited for theirs.",
             ids.len()
         ),
@@ -82,10 +82,6 @@ pub(super) fn measure(place: &Place<'_>, quick: bool) -> Result<Table> {
         table.row([name.to_owned(), middle, most, all, times.len().to_string()]);
     }
     Ok(table)
-}
-
-fn when(event: &Event) -> Result<SystemTime> {
-    Ok(SystemTime::try_from(event.when.context("an event without time")?)?)
 }
 
 fn has_names(event: &Event) -> bool {

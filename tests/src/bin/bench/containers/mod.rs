@@ -4,9 +4,13 @@ mod idle;
 mod latency;
 mod sampling;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result, anyhow};
+use zastava_common::event::v1::Event;
 use zastava_tests::{
     containers::{
         Choice, Kind,
@@ -65,6 +69,11 @@ impl Place<'_> {
             ..Wish::default()
         }
     }
+}
+
+/// The kernel's time of what an event tells.
+fn when(event: &Event) -> Result<SystemTime> {
+    Ok(SystemTime::try_from(event.when.context("an event without time")?)?)
 }
 
 /// The value below which so many of a hundred are.

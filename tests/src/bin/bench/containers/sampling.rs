@@ -12,16 +12,18 @@ use zastava_common::event::v1::{Event, event::Kind};
 use zastava_tests::{
     containers::runtime::Wish,
     elf::{Deed, Program},
-    expect::id_of,
+    expect::{file_of, id_of},
     sensor::Sensor,
     watch::{self, Came},
 };
 
-use super::{PATIENCE, Place, milliseconds, percentile};
+use super::{PATIENCE, Place, milliseconds, percentile, when};
 use crate::table::{Table, none};
 
 /// The advisory's numbers: a first sampling, and a full set.
 const SETS: [usize; 3] = [0, 64, 256];
+/// Where the container has them.
+const FILES: &str = "/files/";
 /// Bytes of one file: 256 of them are what is hashed of a container at most.
 const BYTES: usize = 240_000;
 /// How long the container has to map them before its start is told.
@@ -33,20 +35,34 @@ pub(super) fn measure(place: &Place<'_>, quick: bool) -> Result<Table> {
     let sensor = place.sensor(&[SETTLE_SETTING])?;
     let mut table = Table::new(
         &format!(
-            "From the end of the time in which libraries gather to CONTAINER_START at a watcher, {rounds} containers \
-             each; files of {BYTES} bytes; milliseconds, the middle and the slowest. `sha256sum` reads the same files.",
+            "{rounds} containers each; files of {BYTES} bytes, just written, so that none is read from a disk; \
+             milliseconds. CONTAINER_START at a watcher, from the end of the time in which libraries gather, during \
+             which they are hashed: the middle and the slowest. The last of them at a watcher with its digest, from the \
+             kernel's time of the first: the middle. `sha256sum` reads the same files.",
         ),
-        ["mapped files", "known before", "", "never read", "", "sha256sum", "of them named"],
+        [
+            "mapped files",
+            "start: known before",
+            "",
+            "start: never read",
+            "",
+            "digests: known before",
+            "digests: never read",
+            "sha256sum",
+            "of them named",
+        ],
     );
     for files in SETS {
-        let [mut cold, mut warm, mut reference] = [Vec::new(), Vec::new(), Vec::new()];
+        let [mut cold, mut warm] = [Times::default(), Times::default()];
+        let mut reference = Vec::new();
         let mut named = usize::MAX;
         for round in 0..rounds {
             let directory = place.directory.join(format!("files-{files}-{round}"));
             let paths = libraries(&directory, files)?;
             for times in [&mut cold, &mut warm] {
-                let (time, count) = start(place, &sensor, &directory)?;
-                times.push(time);
+                let Told { start, digests, count } = start(place, &sensor, &directory)?;
+                times.start.push(start);
+                times.digests.extend(digests);
                 named = named.min(count);
             }
             if files > 0 {
@@ -54,19 +70,41 @@ pub(super) fn measure(place: &Place<'_>, quick: bool) -> Result<Table> {
             }
             fs::remove_dir_all(&directory)?;
         }
-        let figures = |times: &mut Vec<Duration>| {
+        let figure = |times: &mut Vec<Duration>, percent| {
             times.sort_unstable();
-            [50, 100].map(|percent| milliseconds(percentile(times, percent)))
+            if times.is_empty() { none() } else { milliseconds(percentile(times, percent)) }
         };
-        let [warm_middle, warm_most] = figures(&mut warm);
-        let [cold_middle, cold_most] = figures(&mut cold);
-        let reference = if files > 0 { figures(&mut reference)[0].clone() } else { none() };
-        let row =
-            [files.to_string(), warm_middle, warm_most, cold_middle, cold_most, reference, named.to_string()];
-        table.row(row);
+        table.row([
+            files.to_string(),
+            figure(&mut warm.start, 50),
+            figure(&mut warm.start, 100),
+            figure(&mut cold.start, 50),
+            figure(&mut cold.start, 100),
+            figure(&mut warm.digests, 50),
+            figure(&mut cold.digests, 50),
+            figure(&mut reference, 50),
+            named.to_string(),
+        ]);
     }
     sensor.stop()?;
     Ok(table)
+}
+
+/// Of all rounds.
+#[derive(Default)]
+struct Times {
+    start: Vec<Duration>,
+    digests: Vec<Duration>,
+}
+
+/// Of one container.
+struct Told {
+    /// From the end of its settling to its start.
+    start: Duration,
+    /// From the first file mapped to the last one told. `None`: there is none.
+    digests: Option<Duration>,
+    /// Files named with their digest in the start.
+    count: usize,
 }
 
 /// So many files that nobody has read.
@@ -83,26 +121,35 @@ fn libraries(directory: &Path, count: usize) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// One container that maps them: from the end of its settling to its start, and how many libraries that names.
-fn start(place: &Place<'_>, sensor: &Sensor, directory: &Path) -> Result<(Duration, usize)> {
-    let watched = watch::follow(&sensor.socket, &[Kind::ContainerStart])?;
+/// One container that maps them.
+fn start(place: &Place<'_>, sensor: &Sensor, directory: &Path) -> Result<Told> {
+    let watched = watch::follow(&sensor.socket, &[Kind::ContainerStart, Kind::LibraryLoad])?;
     let wish = place.wish(&["/bin/tester", "maps", "/files"]);
     let wish = Wish { mounts: vec![(directory.to_owned(), "/files".to_owned())], ..wish };
     let ran = place.runtime.run(&wish)?;
     let deadline = Instant::now() + PATIENCE;
+    let mut mapped = None;
     let Came { event, at } = loop {
         let came = watched.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let came = came.context("a container's start is not told")?;
-        if id_of(&came.event) == ran.id {
+        if id_of(&came.event) != ran.id {
+            continue;
+        }
+        if came.event.kind() == Kind::ContainerStart {
             break came;
+        }
+        if file_of(&came.event).path.starts_with(FILES) {
+            let (first, _) = mapped.unwrap_or((when(&came.event)?, came.at));
+            mapped = Some((first, came.at));
         }
     };
     place.runtime.remove(&ran)?;
-    Ok((since_settled(&event, at)?, hashed(&event)?))
+    let digests = mapped.map(|(first, last)| last.duration_since(first).unwrap_or_default());
+    Ok(Told { start: since_settled(&event, at)?, digests, count: hashed(&event)? })
 }
 
 fn since_settled(event: &Event, at: SystemTime) -> Result<Duration> {
-    let exec = SystemTime::try_from(event.when.context("an event without time")?)?;
+    let exec = when(event)?;
     match at.duration_since(exec + SETTLE) {
         Ok(time) => Ok(time),
         Err(early) => bail!("the start was told {:?} before its libraries had gathered", early.duration()),
@@ -111,7 +158,7 @@ fn since_settled(event: &Event, at: SystemTime) -> Result<Duration> {
 
 /// Libraries of the set that stand in the event with their digest.
 fn hashed(event: &Event) -> Result<usize> {
-    let ours = event.loaded_libs.iter().filter(|library| library.path.starts_with("/files/"));
+    let ours = event.loaded_libs.iter().filter(|library| library.path.starts_with(FILES));
     let mut count = 0;
     for library in ours {
         ensure!(
