@@ -64,6 +64,8 @@ enum Part {
 const CONTAINER_KERNELS: [Series; 2] = [Series::V6_1, Series::V6_12];
 /// MiB: the runtime's programs are in the machine's memory twice.
 const CONTAINER_MEMORY: u32 = 2048;
+/// Seconds: all of it takes a quarter of an hour there.
+const CONTAINER_TIMEOUT: u64 = 1800;
 
 /// One line of the table.
 struct Row {
@@ -177,7 +179,12 @@ fn containers_in_machines(kernels: &[Series], how: &vm::How) -> Vec<Row> {
     match with {
         Ok(mut with) => {
             with.extend(how.with.iter().cloned());
-            let how = vm::How { with, memory: how.memory.max(CONTAINER_MEMORY), ..*how };
+            let how = vm::How {
+                with,
+                memory: how.memory.max(CONTAINER_MEMORY),
+                timeout: how.timeout.max(CONTAINER_TIMEOUT),
+                ..*how
+            };
             let command = [END_TO_END, "containers", "--runtime", "containerd-1.6"].map(OsString::from);
             machines("containers", kernels, &how, &command)
         }
