@@ -6,7 +6,7 @@ use zastava_common::{
 
 use super::{
     Cause, Files, Unusable,
-    files::{certificates, word},
+    files::{certificates, certificates_in, word},
 };
 
 const HERE: &str = "zastava.backend";
@@ -52,9 +52,9 @@ pub fn backend(config: &Config, files: &dyn Files) -> Result<Option<Backend>, Un
 }
 
 fn own(chain: &AbsolutePath, key: &AbsolutePath, files: &dyn Files) -> Result<ClientCertificate, Unusable> {
-    certificates(chain, files).map_err(|cause| cause.at(format!("{HERE}.certificateFile")))?;
     let read = |path: &AbsolutePath| files.read(path.as_path()).map_err(Cause::from);
-    let chain = read(chain).map_err(|cause| cause.at(format!("{HERE}.certificateFile")))?;
+    let chain = read(chain).and_then(|text| certificates_in(&text, chain).map(|_| text));
+    let chain = chain.map_err(|cause| cause.at(format!("{HERE}.certificateFile")))?;
     let key_text = read(key).and_then(|text| {
         let path = key.as_path().display().to_string();
         PrivateKeyDer::from_pem_slice(text.as_bytes())

@@ -56,7 +56,11 @@ impl Files for Disk {
 
 /// The certificates in a file (DER), at least one.
 pub(super) fn certificates(path: &AbsolutePath, files: &dyn Files) -> Result<Vec<Vec<u8>>, Cause> {
-    let text = files.read(path.as_path())?;
+    certificates_in(&files.read(path.as_path())?, path)
+}
+
+/// The same where the text was read already; `path`: from where.
+pub(super) fn certificates_in(text: &str, path: &AbsolutePath) -> Result<Vec<Vec<u8>>, Cause> {
     let path = || path.as_path().display().to_string();
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let certificates = certificates.map_err(|source| Cause::Pem { path: path(), source })?;
