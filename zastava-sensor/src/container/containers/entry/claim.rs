@@ -27,11 +27,8 @@ impl Entry {
 
     /// The runtime described it: a user's cgroup has to be the one that it says.
     pub(super) fn expose(&mut self, shared: &mut Shared) {
-        let Self { kernel, names, .. } = self;
-        let imitates = kernel.as_ref().is_some_and(|kernel| {
-            kernel.by_user && names.value().is_some_and(|description| !description.is_in(&kernel.cgroup))
-        });
-        if imitates {
+        let Some(kernel) = self.kernel.clone().filter(|kernel| kernel.by_user) else { return };
+        if !self.owns(&kernel, shared) {
             self.disown(shared);
         }
     }
