@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long an event may take: the machine may be slow and busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Faults and events that a failure shows.
 const MOST: usize = 12;
 /// How long one may come after a later one.

@@ -19,7 +19,7 @@ pub use self::runtime::Kind;
 use self::{
     images::Images,
     runtime::{Runtime, TELLABLE},
-    scenarios::Scenario,
+    scenarios::{Scenario, Scene},
     trials::Setting,
 };
 use crate::{
@@ -101,7 +101,7 @@ fn one(
     sensor.inbox.forget();
     let since = SystemTime::now();
     let stage = Stage::new(choice.tier, scratch)?;
-    let expected = (scenario.act)(&stage, runtime, images)?;
+    let expected = (scenario.act)(&mut Scene { stage: &stage, runtime, images, sensor })?;
     Ok(stage.compare(sensor, since, &expected)?)
 }
 

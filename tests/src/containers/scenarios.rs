@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use zastava_common::event::v1::{Exit, process::Entered};
+use zastava_common::event::v1::{Event, Exit, event::Kind as EventKind, process::Entered};
 
 use super::{
     images::{DYNAMIC, Images},
@@ -14,10 +14,11 @@ use super::{
 };
 use crate::{
     elf::Deed,
-    expect::{Expected, process},
+    expect::{Expected, id_of, process},
     fixture::Fixture,
     runtimes::Series,
-    stage::{Stage, Stop},
+    sensor::Sensor,
+    stage::{PATIENCE, Stage, Stop},
 };
 
 /// Bytes: enough for the tester, and soon full.
@@ -29,13 +30,18 @@ const LONGER: u32 = 300;
 #[derive(Clone, Copy)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
-    pub(super) act: fn(&Stage, &Runtime, &Images) -> Result<Vec<Expected>, Stop>,
+    pub(super) act: fn(&mut Scene<'_>) -> Result<Vec<Expected>, Stop>,
 }
 
-const fn scenario(
-    name: &'static str,
-    act: fn(&Stage, &Runtime, &Images) -> Result<Vec<Expected>, Stop>,
-) -> Scenario {
+/// Where it happens, and who looks.
+pub(super) struct Scene<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) runtime: &'a Runtime,
+    pub(super) images: &'a Images,
+    pub(super) sensor: &'a mut Sensor,
+}
+
+const fn scenario(name: &'static str, act: fn(&mut Scene<'_>) -> Result<Vec<Expected>, Stop>) -> Scenario {
     Scenario { name, act }
 }
 
@@ -118,7 +124,8 @@ fn wish(stage: &Stage, images: &Images, command: &[&str]) -> Wish {
     }
 }
 
-fn entrypoint(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+fn entrypoint(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
+    let Scene { stage, runtime, images, .. } = *scene;
     let child = Own::new(stage, "child", Deed::Exit(0))?;
     let last = Own::new(stage, "last", Deed::Sleep(SHORT, 7))?;
     let words = ["/bin/tester", "live", &LONGER.to_string(), "3", &child.path()];
@@ -137,7 +144,8 @@ fn entrypoint(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<E
     Ok(expected)
 }
 
-fn executed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+fn executed(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
+    let Scene { stage, runtime, images, .. } = *scene;
     let program = Own::new(stage, "executed", Deed::Exit(0))?;
     let ran = runtime.run(&wish(stage, images, &[]))?;
     runtime.exec(&ran, &[&program.path()])?;
@@ -149,15 +157,20 @@ fn executed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Exp
     Ok(expected)
 }
 
-fn library(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+fn library(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
+    let Scene { stage, runtime, images, .. } = *scene;
     let ran = runtime.run(&wish(stage, images, &[DYNAMIC]))?;
     let init = Init::look(runtime, &ran)?;
+    // A library of a process that is gone has no digest.
+    let told = |event: &Event| event.kind() == EventKind::ContainerStart && id_of(event) == ran.id;
+    scene.sensor.inbox.wait(PATIENCE, |events| events.iter().any(told))?;
     runtime.remove(&ran)?;
     let life = Life::of(stage, runtime, images, &ran)?.seen(init);
     Ok(life.whole(End::Signal(9), Duration::ZERO).into())
 }
 
-fn killed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+fn killed(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
+    let Scene { stage, runtime, images, .. } = *scene;
     let ran = runtime.run(&wish(stage, images, &[]))?;
     let init = Init::look(runtime, &ran)?;
     runtime.signal(&ran, Signal::KILL)?;
@@ -167,7 +180,8 @@ fn killed(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expec
     Ok(life.whole(End::Signal(9), Duration::ZERO).into())
 }
 
-fn out_of_memory(stage: &Stage, runtime: &Runtime, images: &Images) -> Result<Vec<Expected>, Stop> {
+fn out_of_memory(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
+    let Scene { stage, runtime, images, .. } = *scene;
     let fill = Wish { memory: Some(MEMORY), ..wish(stage, images, &["/bin/tester", "fill"]) };
     let ran = runtime.run(&fill)?;
     ends_with(runtime, &ran, 137)?;
