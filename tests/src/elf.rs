@@ -22,6 +22,8 @@ pub enum Deed {
     Pause,
     /// Sleeps for so many milliseconds, then ends with this code.
     Sleep(u32, u8),
+    /// Executes the file that its first argument names, with the arguments from there on.
+    Execute,
 }
 
 /// Bytes of a build-id.
@@ -167,6 +169,12 @@ fn code(deed: Deed) -> Vec<u8> {
             let sleep = [0x48, 0x89, 0xe7, 0x31, 0xf6, 0xb8, 35, 0, 0, 0];
             [push(rest * 1_000_000), push(seconds), sleep.to_vec(), SYSCALL.to_vec(), exit(code)].concat()
         }
+        // mov rdi, [rsp + 16]; lea rsi, [rsp + 16]; xor edx, edx; mov eax, execve; syscall
+        Deed::Execute => {
+            let execve: [u8; 17] =
+                [0x48, 0x8b, 0x7c, 0x24, 16, 0x48, 0x8d, 0x74, 0x24, 16, 0x31, 0xd2, 0xb8, 59, 0, 0, 0];
+            [&execve, &SYSCALL[..], &exit(1)].concat()
+        }
         // mov eax, getpid; syscall; mov edi, eax; mov esi, signal; mov eax, kill; syscall
         Deed::Die(signal) => {
             let getpid = [0xb8, 39, 0, 0, 0];
@@ -257,6 +265,8 @@ mod tests {
         let mut pauses = Command::new(at("pause")).spawn().unwrap();
         pauses.kill().unwrap();
         assert_eq!(pauses.wait().unwrap().signal(), Some(9));
+        write(&at("execute"), &Program::new("execute", Deed::Execute));
+        assert_eq!(Command::new(at("execute")).arg(at("seven")).status().unwrap().code(), Some(7));
         // The interpreter runs in its stead.
         write(&at("ld"), &Program::shared("ld", Deed::Exit(3)));
         write(&at("dynamic"), &Program::dynamic("dynamic", Deed::Exit(7), &at("ld")));

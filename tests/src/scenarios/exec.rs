@@ -253,6 +253,34 @@ pub(super) fn fifty(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     Ok(expected)
 }
 
+/// Each with an interpreter of its own, so that there is a library which can be told as the next one's.
+pub(super) fn chain(stage: &Stage) -> Result<Vec<Expected>, Stop> {
+    let mut expected = Vec::new();
+    let mut links = Vec::new();
+    for number in 0..5 {
+        let interpreter = Program::shared(&stage.unique(&format!("interpreter-{number}")), Deed::Execute);
+        let interpreter = Fixture::program(stage.at(format!("interpreter-{number}")), &interpreter)?;
+        let name = format!("link-{number}");
+        let link = Program::dynamic(&stage.unique(&name), Deed::Exit(1), &interpreter.path);
+        let link = Fixture::program(stage.at(&name), &link)?;
+        let exe = lossy(&link.path);
+        expected.push(Expected::exec(stage.tier, &link));
+        expected.push(
+            Expected::library(stage.tier, &interpreter)
+                .check("process.exe", exe, |event| process(event).exe)
+                .check("process.comm", name, |event| process(event).comm),
+        );
+        links.push(link);
+    }
+    let last = stage.program("last", Deed::Exit(3))?;
+    let mut words = links.iter().chain([&last]).map(|program| &program.path);
+    let first = words.next().context("no link")?;
+    ended_with(stage.command(first).args(words).spawn().context("cannot run the chain")?, Some(3), None)?;
+    expected.push(Expected::exec(stage.tier, &last));
+    expected.push(Expected::exit(stage.tier, &last.path).with_code(3));
+    Ok(expected)
+}
+
 pub(super) fn signal(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     let program = stage.program("program", Deed::Die(9))?;
     run(stage, &program, None, Some(9))?;

@@ -41,6 +41,7 @@ pub const ALL: &[Scenario] = &[
     scenario("a program deleted while it runs", exec::deleted),
     scenario("a program deleted and gone at once", exec::gone),
     scenario("fifty programs that are gone at once", exec::fifty),
+    scenario("programs that execute one another at once", exec::chain),
     scenario("a program that a signal ends", exec::signal),
     scenario("a library mapped as dlopen does", library::mapped),
     scenario("a library mapped twice is told once", library::mapped_twice),

@@ -7,9 +7,6 @@ use std::collections::HashMap;
 
 use super::record::{KernelRecord, What};
 
-/// Without an image number (perf), a mapping this close before an exec is taken for the exec's own, nanoseconds.
-const LOADING_NS: u64 = 20_000_000;
-
 /// Sorts by time, mappings of a new program behind its exec.
 pub fn settle(batch: &mut [KernelRecord]) {
     let mut execs: HashMap<u32, Vec<(u64, u64)>> = HashMap::new();
@@ -23,16 +20,9 @@ pub fn settle(batch: &mut [KernelRecord]) {
         match &record.what {
             What::Mapping(mapping) => {
                 let own = execs.get(&record.origin.process.tgid).and_then(|execs| {
-                    execs.iter().find(|(image, exec_at)| {
-                        *exec_at > at
-                            && if mapping.image == 0 {
-                                exec_at - at < LOADING_NS
-                            } else {
-                                *image == mapping.image
-                            }
-                    })
+                    execs.iter().find(|(image, exec_at)| *exec_at > at && *image == mapping.image)
                 });
-                own.map_or((at, 0), |(_, exec_at)| (*exec_at, 1))
+                (own.map_or(at, |(_, exec_at)| *exec_at), 1)
             }
             _ => (at, 0),
         }

@@ -52,25 +52,33 @@ impl Perf {
         })
     }
 
-    pub(super) fn drain(&mut self, records: &mut Vec<KernelRecord>, last: bool) {
+    /// Takes what came up to `settled` (boot time, nanoseconds), of which `records` has what others told.
+    pub(super) fn drain(&mut self, records: &mut Vec<KernelRecord>, settled: u64) {
         let Self { reader, order, hints, assembler } = self;
         let Some(assembler) = assembler else {
             reader.read(|record| hints.learn(&record));
             return;
         };
         let execs = records.iter().filter(|record| matches!(record.what, What::Exec(_)));
-        let execs: Vec<_> = execs.map(|record| (record.origin.process.tgid, record.origin.boot_ns)).collect();
-        for (pid, time) in execs {
+        let mut execs: Vec<_> =
+            execs.map(|record| (record.origin.boot_ns, record.origin.process.tgid)).collect();
+        execs.sort_unstable();
+        let mut execs = execs.into_iter().peekable();
+        order.read(
+            reader,
+            settled,
+            |record| hints.learn(record),
+            |record| {
+                while let Some((time, pid)) = execs.next_if(|(time, _)| *time < record.time) {
+                    assembler.announced(pid, time, |record| records.push(record));
+                }
+                assembler.push(record, |record| records.push(record));
+            },
+        );
+        for (time, pid) in execs {
             assembler.announced(pid, time, |record| records.push(record));
         }
-        let mut take =
-            |record: perf::record::Record<'static>| assembler.push(record, |record| records.push(record));
-        order.read(reader, |record| hints.learn(record), &mut take);
-        if last {
-            order.release(u64::MAX, &mut take);
-        }
-        let now = if last { u64::MAX } else { boot_ns() };
-        assembler.expire(now, |record| records.push(record));
+        assembler.expire(settled, |record| records.push(record));
     }
 
     /// Losses that no record told of. Where perf only gives build-ids, a lost record is no lost event.

@@ -118,16 +118,11 @@ pub struct Source {
     refused: Vec<Refused>,
     attached: Option<(Attached, Rings, KernelLedger)>,
     perf: Option<Perf>,
-    files: Option<Files>,
+    files: Option<FileWatch>,
+    /// Read, but not settled: where perf is a source of records, all sources are told in one order of times.
+    held: Vec<KernelRecord>,
     flush: Duration,
     skipped: SkippedRuns,
-}
-
-/// File changes; they are told when what perf knows of their processes has been told.
-struct Files {
-    watch: FileWatch,
-    /// Read, but not settled: less than a millisecond of them.
-    held: Vec<KernelRecord>,
 }
 
 impl Source {
@@ -181,7 +176,7 @@ impl Source {
             Tier::Tracepoint | Tier::Sideband => match FileWatch::open(tier, &config.proc_root) {
                 Ok(watch) => {
                     missing.extend(watch.marks().filter_map(unwatched));
-                    Some(Files { watch, held: Vec::new() })
+                    Some(watch)
                 }
                 Err(error) => {
                     missing.push(Missing {
@@ -200,6 +195,7 @@ impl Source {
             attached,
             perf,
             files,
+            held: Vec::new(),
             flush: config.flush,
             skipped: SkippedRuns::default(),
         })
@@ -270,16 +266,27 @@ impl Source {
 
     /// Everything that waits, in order; `true` when more does.
     fn drain(&mut self, records: &mut Vec<KernelRecord>, last: bool) -> bool {
-        let settled = if last { u64::MAX } else { boot_ns().saturating_sub(perf::SETTLE_NS) };
-        let more = self.attached.as_mut().is_some_and(|(_, rings, _)| rings.drain(records));
-        if let Some(perf) = &mut self.perf {
-            perf.drain(records, last);
+        let Self { tier, attached, perf, files, held, .. } = self;
+        let mut settled = match tier {
+            Tier::Tracepoint | Tier::Sideband if !last => boot_ns().saturating_sub(perf::SETTLE_NS),
+            Tier::Tracepoint | Tier::Sideband | Tier::Trampoline | Tier::Kprobe => u64::MAX,
+        };
+        let more = attached.as_mut().is_some_and(|(_, rings, _)| rings.drain(held));
+        if more && let Some(latest) = held.iter().map(|record| record.origin.boot_ns).max() {
+            // What is still in the rings is not much older.
+            settled = settled.min(latest);
         }
-        if let Some(files) = &mut self.files {
-            files.drain(records, settled);
+        if let Some(watch) = files
+            && let Err(error) = watch.read(|record| held.push(record))
+        {
+            tracing::warn!(%error, "file changes cannot be read");
+        }
+        release(held, settled, records);
+        if let Some(perf) = perf {
+            perf.drain(records, settled);
         }
         settle(records);
-        if let Some(perf) = &mut self.perf {
+        if let Some(perf) = perf {
             perf.give_build_ids(records);
         }
         more
@@ -303,8 +310,8 @@ impl Source {
             counters.perf = perf.reader.counters();
         }
         if let Some(files) = &mut self.files {
-            counters.fanotify = files.watch.counters();
-            if let Err(error) = files.watch.refresh() {
+            counters.fanotify = files.counters();
+            if let Err(error) = files.refresh() {
                 tracing::warn!(%error, "new mounts cannot be watched");
             }
         }
@@ -314,20 +321,19 @@ impl Source {
     fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let rings = self.attached.iter().flat_map(|(_, rings, _)| rings.fds());
         let perf = self.perf.iter().flat_map(|perf| perf.reader.fds());
-        rings.chain(perf).chain(self.files.iter().map(|files| files.watch.as_fd()))
+        rings.chain(perf).chain(self.files.iter().map(|files| files.as_fd()))
     }
 }
 
-impl Files {
-    /// Hands on what was read up to `settled` (boot time, nanoseconds).
-    fn drain(&mut self, records: &mut Vec<KernelRecord>, settled: u64) {
-        let Self { watch, held } = self;
-        if let Err(error) = watch.read(|record| held.push(record)) {
-            tracing::warn!(%error, "file changes cannot be read");
-        }
-        let ready = held.partition_point(|record| record.origin.boot_ns <= settled);
-        records.extend(held.drain(..ready));
+/// Hands on what was read up to `settled` (boot time, nanoseconds).
+fn release(held: &mut Vec<KernelRecord>, settled: u64, records: &mut Vec<KernelRecord>) {
+    if settled == u64::MAX {
+        records.append(held);
+        return;
     }
+    held.sort_by_key(|record| record.origin.boot_ns);
+    let ready = held.partition_point(|record| record.origin.boot_ns <= settled);
+    records.extend(held.drain(..ready));
 }
 
 /// What one look at the kernel brought.

@@ -26,10 +26,6 @@ const LEAST_PAST: usize = 256;
 /// Processes asked of procfs in each second.
 const READS_PER_SECOND: u32 = 2_000;
 
-/// Without an image number (perf), a record this close before an exec is taken for the new program's (its loader is
-/// mapped before the exec is announced), nanoseconds.
-const LOADING_NS: u64 = 20_000_000;
-
 /// A record without a start time may be told so long after the end of its process: fanotify's has the time at which it
 /// was read. The kernel hands out all other pids before it uses one again.
 const LATE_NS: u64 = 1_000_000_000;
@@ -182,7 +178,7 @@ impl ProcessTable {
                 if image != 0 && live.number != 0 {
                     past.number == image && live.number != image
                 } else {
-                    origin.boot_ns.saturating_add(LOADING_NS) < live.since_boot_ns
+                    origin.boot_ns < live.since_boot_ns
                 }
             });
             let chosen = chosen.unwrap_or(live);

@@ -53,10 +53,10 @@ pub(super) fn containers(setting: &Setting<'_>) -> Result<(), Stop> {
     };
     let status = settled(&sensor, &ran, executions)?;
     start.listed(&status, before)?;
-    let libraries = status.libraries.unwrap_or_default();
-    is_loader(setting.choice.tier, libraries)?;
+    let (libraries, loader) = (status.libraries.unwrap_or_default(), loader(setting.choice.tier));
+    ensure_that(libraries == loader, format!("libraries is {libraries:?}, not {loader:?}"))?;
     ensure_that(status.lost == 0, format!("{} records are lost", status.lost))?;
-    row(setting, &sensor, &ran, executions, libraries.unknown)?;
+    row(setting, &sensor, &ran, executions)?;
     names(&sensor, &ran, &other)?;
     for ran in [&ran, &other] {
         runtime.remove(ran)?;
@@ -65,16 +65,12 @@ pub(super) fn containers(setting: &Setting<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The loader, of which perf does not know the layer. Nor does perf know a program that has become another one by the
-/// time its record comes: the tester's, which is a library then.
-fn is_loader(tier: Tier, libraries: Origins) -> Result<()> {
-    let unknown = |unknown| Origins { unknown, ..Origins::default() };
-    let right = match tier {
-        Tier::Sideband | Tier::Tracepoint => [unknown(1), unknown(2)].contains(&libraries),
-        Tier::Kprobe | Tier::Trampoline => libraries == Origins { overlay_lower: 1, ..Origins::default() },
-    };
-    ensure!(right, "libraries is {libraries:?}, and the container has mapped its loader alone");
-    Ok(())
+/// The one library, of which perf does not know the layer.
+fn loader(tier: Tier) -> Origins {
+    match tier {
+        Tier::Sideband | Tier::Tracepoint => Origins { unknown: 1, ..Origins::default() },
+        Tier::Kprobe | Tier::Trampoline => Origins { overlay_lower: 1, ..Origins::default() },
+    }
 }
 
 /// The container as soon as that was executed in it, and no more.
@@ -95,7 +91,7 @@ fn settled(sensor: &Sensor, ran: &Ran, executions: Origins) -> Result<ContainerS
     }
 }
 
-fn row(setting: &Setting<'_>, sensor: &Sensor, ran: &Ran, executions: Origins, unknown: u64) -> Result<()> {
+fn row(setting: &Setting<'_>, sensor: &Sensor, ran: &Ran, executions: Origins) -> Result<()> {
     let rows = table(&sensor.socket, &[&ran.name])?;
     let [row] = rows.as_slice() else { bail!("{} rows for one container", rows.len()) };
     let name = match &ran.pod {
@@ -103,12 +99,10 @@ fn row(setting: &Setting<'_>, sensor: &Sensor, ran: &Ran, executions: Origins, u
         None => ran.name.clone(),
     };
     let digest = setting.images.main.image.digest().trim_start_matches("sha256:");
-    let libraries = unknown.max(1).to_string();
-    let unknown = if unknown > 0 { format!(", {unknown} ?") } else { String::new() };
+    let unknown = if loader(setting.choice.tier).unknown > 0 { ", 1 ?" } else { "" };
     let programs = if executions.tmpfs > 0 { "2 tmpfs, 1 memfd" } else { "1 memfd, 2 mount" };
     let elsewhere = format!("1 upper, {programs}{unknown}");
-    let expected =
-        [&name, &ran.id[..12], &ran.image, &digest[..12], DYNAMIC, "7", &libraries, &elsewhere, "0"];
+    let expected = [&name, &ran.id[..12], &ran.image, &digest[..12], DYNAMIC, "7", "1", &elsewhere, "0"];
     let (state, cells) = row.split_last().context("an empty row")?;
     ensure!(cells == expected, "the row is {cells:?}, not {expected:?}");
     ensure!(state.starts_with("running "), "the state is {state:?}");

@@ -1,7 +1,5 @@
 //! Records of all CPUs in the order of their times.
 
-use crate::kernel::sys::clock::boot_ns;
-
 use super::reader::PerfReader;
 use super::record::Record;
 
@@ -16,24 +14,19 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// Reads, and hands on everything that is old enough. Call again soon: what is held waits for the next call.
-    /// `seen` gets each record at once.
+    /// Reads, and hands on everything up to `settled` (boot time, nanoseconds): [`SETTLE_NS`] ago, or at the end of all
+    /// reading `u64::MAX`. Call again soon: what is held waits for the next call. `seen` gets each record at once.
     pub fn read(
         &mut self,
         reader: &mut PerfReader,
+        settled: u64,
         mut seen: impl FnMut(&Record<'_>),
         sink: impl FnMut(Record<'static>),
     ) {
-        let settled = boot_ns().saturating_sub(SETTLE_NS);
         reader.read(|record| {
             seen(&record);
             self.held.push(record.into_owned());
         });
-        self.release(settled, sink);
-    }
-
-    /// Hands on all that is held up to `settled` (boot time, nanoseconds); at the end of all reading `u64::MAX`.
-    pub fn release(&mut self, settled: u64, sink: impl FnMut(Record<'static>)) {
         self.held.sort_by_key(|record| record.time);
         let ready = self.held.partition_point(|record| record.time <= settled);
         self.held.drain(..ready).for_each(sink);

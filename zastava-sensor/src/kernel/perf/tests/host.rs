@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::Command;
 
-use crate::kernel::record::What;
+use crate::kernel::{record::What, sys::clock::boot_ns};
 
 use super::super::assembler::Make;
 use super::super::record::Kind;
-use super::super::{InOrder, PerfReader, Settings, SidebandAssembler, probe};
+use super::super::{InOrder, PerfReader, SETTLE_NS, Settings, SidebandAssembler, probe};
 
 /// What `readelf -n` says of a file's build-id.
 fn readelf(path: &str) -> String {
@@ -104,11 +104,16 @@ fn every_exec_and_exit_is_assembled_in_order() {
         children.push(child.id());
         child.wait().unwrap();
         if number % 10 == 0 {
-            order.read(&mut reader, |_| {}, |record| assembler.push(record, |record| out.push(record)));
+            let settled = boot_ns() - SETTLE_NS;
+            order.read(
+                &mut reader,
+                settled,
+                |_| {},
+                |record| assembler.push(record, |record| out.push(record)),
+            );
         }
     }
-    order.read(&mut reader, |_| {}, |record| assembler.push(record, |record| out.push(record)));
-    order.release(u64::MAX, |record| assembler.push(record, |record| out.push(record)));
+    order.read(&mut reader, u64::MAX, |_| {}, |record| assembler.push(record, |record| out.push(record)));
     let mut kinds: HashMap<u32, Vec<&str>> = HashMap::new();
     for record in &out {
         let told = match &record.what {
