@@ -41,6 +41,15 @@ pub(super) struct Scene<'a> {
     pub(super) sensor: &'a mut Sensor,
 }
 
+impl Scene<'_> {
+    /// What does not come is missed when all is compared.
+    fn await_told(&mut self, kind: EventKind, ran: &Ran) -> Result<(), Stop> {
+        let told = |event: &Event| event.kind() == kind && id_of(event) == ran.id;
+        self.sensor.inbox.wait(PATIENCE, |events| events.iter().any(told))?;
+        Ok(())
+    }
+}
+
 const fn scenario(name: &'static str, act: fn(&mut Scene<'_>) -> Result<Vec<Expected>, Stop>) -> Scenario {
     Scenario { name, act }
 }
@@ -162,8 +171,7 @@ fn library(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
     let ran = runtime.run(&wish(stage, images, &[DYNAMIC]))?;
     let init = Init::look(runtime, &ran)?;
     // A library of a process that is gone has no digest.
-    let told = |event: &Event| event.kind() == EventKind::ContainerStart && id_of(event) == ran.id;
-    scene.sensor.inbox.wait(PATIENCE, |events| events.iter().any(told))?;
+    scene.await_told(EventKind::ContainerStart, &ran)?;
     runtime.remove(&ran)?;
     let life = Life::of(stage, runtime, images, &ran)?.seen(init);
     Ok(life.whole(End::Signal(9), Duration::ZERO).into())
@@ -173,6 +181,8 @@ fn killed(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
     let Scene { stage, runtime, images, .. } = *scene;
     let ran = runtime.run(&wish(stage, images, &[]))?;
     let init = Init::look(runtime, &ran)?;
+    // Runtimes say that it runs before it has executed its program.
+    scene.await_told(EventKind::ContainerStart, &ran)?;
     runtime.signal(&ran, Signal::KILL)?;
     ends_with(runtime, &ran, 137)?;
     runtime.remove(&ran)?;
@@ -185,6 +195,8 @@ fn out_of_memory(scene: &mut Scene<'_>) -> Result<Vec<Expected>, Stop> {
     let fill = Wish { memory: Some(MEMORY), ..wish(stage, images, &["/bin/tester", "fill"]) };
     let ran = runtime.run(&fill)?;
     ends_with(runtime, &ran, 137)?;
+    // Until then the runtime may not have noticed either.
+    scene.await_told(EventKind::ContainerStop, &ran)?;
     // On cgroup v1 Podman does not notice.
     let noticed = runtime.was_out_of_memory(&ran)?;
     runtime.remove(&ran)?;

@@ -19,11 +19,9 @@ pub(super) fn flat(setting: &Setting<'_>) -> Result<(), Stop> {
     let wish = wish(setting.choice, &runtime).setting("containers: { tombstoneSeconds: 5 }");
     let mut sensor = setting.sensor_as(&wish)?;
     let mut sizes = Vec::new();
-    let mut stops = 0;
     for (number, count) in [WARM, MORE].into_iter().enumerate() {
-        many::run(setting, &runtime, number * WARM, count)?;
-        stops += count;
-        sensor.inbox.wait(PATIENCE, |events| many::stops(events) >= stops)?;
+        let done = many::run(setting, &runtime, number * WARM, count)?;
+        sensor.inbox.wait(PATIENCE, |events| many::ended(events, &done))?;
         sizes.push(resident(sensor.pid())?);
     }
     println!("memory after {WARM} and {} containers: {sizes:?} KiB", WARM + MORE);

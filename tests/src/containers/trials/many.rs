@@ -1,7 +1,7 @@
 //! Many short-lived containers at once: each is told as it was, and nothing of it as another's.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     sync::{
         Mutex, PoisonError,
@@ -19,7 +19,6 @@ use crate::{
     containers::{
         runtime::{InPod, Kind, Ran, Runtime, Wish, in_pod},
         told::{End, Told},
-        wish,
     },
     elf::{Deed, Program},
     expect::{file_of, id_of, process},
@@ -47,23 +46,19 @@ pub(super) struct Done {
 
 pub(super) fn many(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;
-    let mut sensor = match setting.kind {
-        // The CRI tells late what its containerd knows at once, on a busy machine later than events wait.
-        Kind::Cri(_) => {
-            let patient = wish(setting.choice, &runtime).setting("containers: {holdMs: 4000}");
-            setting.sensor_as(&patient)?
-        }
-        Kind::Containerd(_) | Kind::Docker | Kind::Podman => setting.sensor(&runtime)?,
-    };
+    let mut sensor = setting.sensor(&runtime)?;
     let count = if setting.choice.full { ALL } else { FEW };
     let done = run(setting, &runtime, 0, count)?;
-    sensor.inbox.wait(PATIENCE, |events| stops(events) >= count)?;
+    sensor.inbox.wait(PATIENCE, |events| ended(events, &done))?;
     let inbox = sensor.stop()?;
     Ok(compare(setting, &done, inbox.events())?)
 }
 
-pub(super) fn stops(events: &[Event]) -> usize {
-    events.iter().filter(|event| event.kind() == EventKind::ContainerStop).count()
+/// Whether the end of each was told.
+pub(super) fn ended(events: &[Event], done: &[Done]) -> bool {
+    let stops = events.iter().filter(|event| event.kind() == EventKind::ContainerStop);
+    let ended: HashSet<_> = stops.map(id_of).collect();
+    done.iter().all(|one| ended.contains(&one.ran.id))
 }
 
 /// Runs so many containers, each with a program of its own that no other container can see. They are numbered from

@@ -25,10 +25,10 @@ use zastava_common::event::v1::{Event, event::Kind as EventKind};
 use super::{
     Choice,
     images::{Images, Named},
+    patient,
     runtime::{Kind, Ran, Runtime, Wish},
     start::Start,
     told::{End, Told},
-    wish,
 };
 use crate::{
     elf::{Deed, Program},
@@ -130,7 +130,7 @@ impl Setting<'_> {
     }
 
     fn sensor(&self, runtime: &Runtime) -> Result<Sensor> {
-        self.sensor_as(&wish(self.choice, runtime))
+        self.sensor_as(&patient(self.choice, runtime))
     }
 
     /// A sensor that is not as all are.

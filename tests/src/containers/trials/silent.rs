@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What the sensor may take longer to be ready, a busy machine included.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(20);
 
 pub(super) fn silent(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;

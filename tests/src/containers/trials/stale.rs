@@ -16,7 +16,7 @@ use crate::{
 };
 
 const COUNT: usize = 10_000;
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);
 
 pub(super) fn stale(setting: &Setting<'_>) -> Result<(), Stop> {
     let runtime = setting.runtime()?;

@@ -19,7 +19,7 @@ use zastava_common::event::v1::{
     event::{Kind as EventKind, Observed},
 };
 
-use super::{PATIENCE, PAUSE, Setting, came, execs, whole};
+use super::{PATIENCE, PAUSE, Setting, came, execs, executed, whole};
 use crate::{
     containers::{
         asked::{Watch, listed},
@@ -158,20 +158,25 @@ fn sees(setting: &Setting<'_>, runtime: &Runtime, stand: &Stand, natively: &Valu
     stand.nothing_missing(natively)?;
     let mut watch = Watch::start(&stand.socket(), &[])?;
     // A consumer that is there gets what comes next; nothing tells when it is, so the first containers may be missed.
-    let own = setting.own("program", Deed::Exit(0))?;
-    let bytes = fs::read(own.here.join("program"))?;
     let deadline = Instant::now() + PATIENCE;
-    let ran = loop {
+    let mut number = 0;
+    let (own, ran) = loop {
+        number += 1;
+        let own = setting.own(&format!("program-{number}"), Deed::Exit(0))?;
         let ran: Ran = runtime.run(&setting.wish(&own, &["/bin/tester", "live", "0", "4", &own.there]))?;
         runtime.wait(&ran)?;
-        if watch.inbox.wait(PAUSE * 40, |events| came(events, EventKind::ContainerStop, &ran))? {
-            break ran;
+        let whole = |events: &[Event]| {
+            let begun = came(events, EventKind::ContainerStart, &ran);
+            begun && came(events, EventKind::ContainerStop, &ran) && executed(events, &own.there) > 0
+        };
+        if watch.inbox.wait(PAUSE * 100, whole)? {
+            break (own, ran);
         }
         if Instant::now() > deadline {
-            return Err(Stop::Failed(anyhow::anyhow!("the deployed sensor tells no container's end")));
+            return Err(Stop::Failed(anyhow::anyhow!("the deployed sensor tells no container's whole life")));
         }
-        watch.inbox.forget();
     };
+    let bytes = fs::read(own.here.join(format!("program-{number}")))?;
     let told = setting.told(&ran);
     whole(watch.inbox.events(), &told, &ran, End::Code(4))?;
     execs(watch.inbox.events(), &own.there, &told)?;
