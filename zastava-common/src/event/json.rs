@@ -44,6 +44,13 @@ pub fn to_json_line(event: &Event, line: &mut Vec<u8>) -> Result<(), JsonError> 
     Ok(())
 }
 
+/// Bytes of a part of an event in its JSON.
+pub fn json_len(part: &impl serde::Serialize) -> Result<usize, Unwritable> {
+    let mut json = Vec::new();
+    part.serialize(Writer { out: &mut json })?;
+    Ok(json.len())
+}
+
 /// Reads an event, with or without a newline behind it. Fields of a later version are passed over.
 pub fn from_json(json: &[u8]) -> Result<Event, JsonError> {
     if json.len() > MAX_JSON {

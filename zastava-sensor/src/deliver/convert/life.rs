@@ -12,6 +12,9 @@ use crate::{
     observation::{self, HowEnded, Known, Start, Stop},
 };
 
+/// Bytes of JSON that a start's libraries may have: their paths are the container's choice, and an event has a bound
+/// ([`zastava_common::event::json::MAX_JSON`]).
+const LIBRARY_BYTES: usize = 2 << 20;
 const EXEC_NOT_TOLD: &str = "the exec of the entrypoint was not told";
 
 /// The process is as it stood in the event; `None`: its exec was not told.
@@ -37,9 +40,10 @@ pub(super) fn start(
         }
     }
     event.process = Some(process);
-    event.loaded_libs =
-        libraries.into_iter().map(|library| artifact::file(library, Op::Unspecified)).collect();
-    event.loaded_libs_left_out = left_out;
+    let libraries = libraries.into_iter().map(|library| artifact::file(library, Op::Unspecified));
+    let (libraries, too_much) = text::within(libraries, LIBRARY_BYTES);
+    event.loaded_libs = libraries;
+    event.loaded_libs_left_out = left_out.saturating_add(too_much);
     event.loaded_libs_reason = text::reason(libraries_reason);
 }
 

@@ -11,6 +11,8 @@ use crate::{
     observation::{Container, ContainerId, Known, Place},
 };
 
+/// Bytes of JSON that the mounts of a container may have: see the libraries'.
+const MOUNT_BYTES: usize = 512 << 10;
 const HOST: &str = "host";
 const KUBERNETES: &str = "kubernetes";
 
@@ -101,16 +103,14 @@ pub(super) fn extend(workload: &mut Workload, description: &Description) {
     workload.labels_omitted = labels.omitted;
     workload.annotations.clone_from(&annotations.kept);
     workload.annotations_omitted = annotations.omitted;
-    workload.mounts_omitted = mounts.omitted;
-    workload.mounts = mounts
-        .kept
-        .iter()
-        .map(|mount| Mount {
-            source: text::path(&mount.source),
-            destination: text::path(&mount.destination),
-            read_only: mount.read_only,
-        })
-        .collect();
+    let kept = mounts.kept.iter().map(|mount| Mount {
+        source: text::path(&mount.source),
+        destination: text::path(&mount.destination),
+        read_only: mount.read_only,
+    });
+    let (kept, too_much) = text::within(kept, MOUNT_BYTES);
+    workload.mounts = kept;
+    workload.mounts_omitted = mounts.omitted.saturating_add(too_much);
     workload.rootfs = rootfs.as_ref().map(|rootfs| Rootfs {
         path: rootfs.path.as_deref().map(text::path).unwrap_or_default(),
         lower: rootfs.lower.iter().map(|path| text::path(path)).collect(),

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use uuid::Uuid;
+use zastava_common::event::json::json_len;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -30,6 +32,21 @@ pub(super) fn push_decimal(text: &mut String, number: u32) {
 /// Lossy UTF-8.
 pub(super) fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// Those that take at most so many bytes of JSON together, and how many others there are.
+pub(super) fn within<T: Serialize>(parts: impl Iterator<Item = T>, most: usize) -> (Vec<T>, u32) {
+    let (mut kept, mut left_out, mut room) = (Vec::new(), 0, most);
+    for part in parts {
+        match json_len(&part).ok().and_then(|len| room.checked_sub(len)) {
+            Some(rest) => {
+                room = rest;
+                kept.push(part);
+            }
+            None => left_out += 1,
+        }
+    }
+    (kept, left_out)
 }
 
 /// No reason is an absent field.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
+
 use super::*;
 use crate::{
     container::{
         description::{
-            Description, DigestOf, Entrypoint, Image, Labels, Mount, Mounts, Owner, Platform, Pod, Role,
-            Rootfs, State,
+            Description, DigestOf, Entrypoint, Image, Labels, MAX_ENTRYPOINT_BYTES, MAX_LABEL_BYTES,
+            MAX_MOUNTS, Mount, Mounts, Owner, Platform, Pod, Role, Rootfs, State,
         },
         runtime::{Engine, EngineKind},
     },
@@ -171,6 +173,36 @@ fn a_start_is_the_advisorys_envelope() {
             "loadedLibsLeftOut": 3,
         })
     );
+}
+
+#[test]
+fn a_start_fits_into_an_event_whatever_its_container_calls_things() {
+    let long = "\u{1}".repeat(4096);
+    let mount = Mount { source: long.clone().into(), destination: long.clone().into(), read_only: true };
+    let description = Description {
+        mounts: Mounts { kept: vec![mount; MAX_MOUNTS], omitted: 1 },
+        entrypoint: Entrypoint { words: vec!["\u{1}".repeat(MAX_ENTRYPOINT_BYTES)], truncated: true },
+        labels: Labels {
+            kept: BTreeMap::from([("l".to_owned(), "\u{1}".repeat(MAX_LABEL_BYTES))]),
+            omitted: 0,
+        },
+        ..description()
+    };
+    let place =
+        Place::Container(Container { id: Arc::new(container()), names: Known::Is(Arc::new(description)) });
+    let Fact::Start(start) = start() else { panic!("no start") };
+    for raw_path in [None, Some(vec![0xff; 4096].into())] {
+        let library = Artifact { path: long.clone(), raw_path, ..artifact() };
+        let start = Start { libraries: vec![library; 256], ..*start.clone() };
+        let event = converter(false).convert(seen(place.clone(), Fact::Start(Box::new(start))));
+        let mut line = Vec::new();
+        json::to_json_line(&event, &mut line).unwrap();
+        assert!(event.encoded_len() < line.len());
+        let workload = event.workload.unwrap();
+        assert_eq!(event.loaded_libs.len() + event.loaded_libs_left_out as usize, 256 + 3);
+        assert_eq!(workload.mounts.len() + workload.mounts_omitted as usize, MAX_MOUNTS + 1);
+        assert!(event.loaded_libs.len() > 50 && workload.mounts.len() > 8, "little is told");
+    }
 }
 
 #[test]
