@@ -7,18 +7,42 @@ use std::{
 };
 
 use hyper::body::Bytes;
-use tokio::{sync::Mutex, task::JoinSet};
+use tokio::{
+    sync::Mutex,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::lab::{Client, Registry, Stream, Webhook, config, review, stream};
+
+/// Longer than it takes a busy machine to serve what is waited for while a pod says goodbye.
+const SERVER: &str = "server:\n  drainSeconds: 15";
+
+/// Waits until it is so, and not for ever.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(Duration::from_mins(2), waiting).await.is_ok(), "waited in vain: {what}");
+}
+
+/// Waits until so many more are served.
+async fn serves(served: &AtomicU64, more: u64) {
+    let wanted = served.load(Ordering::Relaxed) + more;
+    until("requests are served", async || served.load(Ordering::Relaxed) >= wanted).await;
+}
+
+async fn says_not_ready(pod: &Webhook) -> bool {
+    pod.page("/readyz").await.is_some_and(|(status, _)| status != 200)
+}
 
 /// As a Service does: the pods that are ready are asked, each for as long as its connection holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_ends_under_load_fails_no_request() {
     let registry = Registry::start().await;
-    let pods = [
-        Webhook::start(&config(&registry, "server:\n  drainSeconds: 2")),
-        Webhook::start(&config(&registry, "server:\n  drainSeconds: 2")),
-    ];
+    let pods = [Webhook::start(&config(&registry, SERVER)), Webhook::start(&config(&registry, SERVER))];
     let body: Bytes =
         review(&registry.image("app", &format!("@{}", registry.digest("app")))).to_string().into();
     // What the cluster knows of the first pod; it learns of its end late, as clusters do.
@@ -49,24 +73,14 @@ async fn a_pod_that_ends_under_load_fails_no_request() {
             }
         });
     }
-    let until = async |pod: usize, more: u64| {
-        let wanted = served[pod].load(Ordering::Relaxed) + more;
-        while served[pod].load(Ordering::Relaxed) < wanted {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    until(0, 200).await;
+    serves(&served[0], 200).await;
     pods[0].terminate();
-    while pods[0].page("/readyz").await.is_none_or(|(status, _)| status == 200) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it says that it is not ready", async || says_not_ready(&pods[0]).await).await;
     // It says that it is not ready, and goes on answering whoever has not heard of it.
-    until(0, 50).await;
+    serves(&served[0], 50).await;
     first_ready.store(false, Ordering::Relaxed);
-    while pods[0].page("/healthz").await.is_some() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    until(1, 100).await;
+    until("it ends", async || pods[0].page("/healthz").await.is_none()).await;
+    serves(&served[1], 100).await;
     stop.store(true, Ordering::Relaxed);
     load.join_all().await;
     let [first, _second] = pods;
@@ -126,8 +140,7 @@ impl Pods {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_ends_under_load_of_one_connection_fails_no_request() {
     let registry = Registry::start().await;
-    let server = "server:\n  drainSeconds: 2";
-    let pods = [Webhook::start(&config(&registry, server)), Webhook::start(&config(&registry, server))];
+    let pods = [Webhook::start(&config(&registry, SERVER)), Webhook::start(&config(&registry, SERVER))];
     let image = registry.image("app", &format!("@{}", registry.digest("app")));
     let body: Bytes = review(&image).to_string().into();
     let all = Arc::new(Pods {
@@ -146,23 +159,13 @@ async fn a_pod_that_ends_under_load_of_one_connection_fails_no_request() {
             }
         });
     }
-    let until = async |pod: usize, more: u64| {
-        let wanted = all.served[pod].load(Ordering::Relaxed) + more;
-        while all.served[pod].load(Ordering::Relaxed) < wanted {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    until(0, 500).await;
+    serves(&all.served[0], 500).await;
     pods[0].terminate();
-    while pods[0].page("/readyz").await.is_none_or(|(status, _)| status == 200) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    until(0, 200).await;
+    until("it says that it is not ready", async || says_not_ready(&pods[0]).await).await;
+    serves(&all.served[0], 200).await;
     all.first_ready.store(false, Ordering::Relaxed);
-    while pods[0].page("/healthz").await.is_some() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    until(1, 500).await;
+    until("it ends", async || pods[0].page("/healthz").await.is_none()).await;
+    serves(&all.served[1], 500).await;
     stop.store(true, Ordering::Relaxed);
     while let Some(one) = load.join_next().await {
         one.expect("no request fails");
