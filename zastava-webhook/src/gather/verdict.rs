@@ -297,7 +297,7 @@ mod tests {
                 namespace: "shop".to_owned(),
                 labels: Labels::default(),
                 secrets: Arc::new(PullSecrets::default()),
-                deadline: Instant::now() + Duration::from_millis(100),
+                deadline: Instant::now() + Duration::from_secs(2),
                 max_age: None,
             };
             let image: ImageReference = image.parse().unwrap();

@@ -21,7 +21,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{net::TcpStream, sync::Notify, task::JoinSet};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use zastava_common::{
@@ -349,13 +349,16 @@ async fn the_end_waits_for_a_request_that_was_begun() {
     let stream = connect(running.address, &client(&[&made.authority], None)).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    // The body comes slowly; the head is there already.
+    // The body comes slowly. Who serves it says so once the head is there and the rest is waited for.
     let (mut body, channel) = http_body_util::channel::Channel::<Bytes>::new(8);
-    let request = Request::post("/validate").body(channel).unwrap();
+    let mut request = Request::post("/validate").header("expect", "100-continue").body(channel).unwrap();
+    let begun = Arc::new(Notify::new());
+    let heard = Arc::clone(&begun);
+    hyper::ext::on_informational(&mut request, move |_| heard.notify_one());
     let answer = tokio::spawn(async move { sender.send_request(request).await });
     let review = review("reg.test/web:1");
     body.send_data(Bytes::copy_from_slice(&review[..100])).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    tokio::time::timeout(Duration::from_mins(1), begun.notified()).await.unwrap();
 
     app.leave();
     running.stop.cancel();

@@ -185,12 +185,14 @@ async fn only_answers_that_mean_no_such_api_lead_to_the_tag() {
     }
 }
 
-fn at(host: &str, plain_http: bool) -> Source {
+fn at(host: &str, plain_http: bool, within: Duration) -> Source {
     let endpoint = Endpoint { plain_http, ..Endpoint::new(host.parse().unwrap()) };
     let registry = Registry::new(endpoint.host.clone(), vec![endpoint]);
-    let within = Duration::from_millis(300);
     Source::new(&RegistryConfig { registries: vec![registry], within, ..RegistryConfig::default() }).unwrap()
 }
+
+/// Ample for who answers at all, be it with a refusal.
+const LONG: Duration = Duration::from_mins(1);
 
 async fn resolve(source: &Source, host: &str) -> Fault {
     let image = format!("{host}/team/app:1").parse().unwrap();
@@ -221,7 +223,7 @@ async fn a_registry_that_says_nothing_or_a_byte_at_a_time_is_not_waited_for() {
                 }
             }
         });
-        let source = at(&host, true);
+        let source = at(&host, true, Duration::from_millis(300));
         let image = format!("{host}/team/app").parse().unwrap();
         let digest = made().digest("app").clone();
         let fault =
@@ -237,16 +239,16 @@ async fn a_registry_that_is_gone_is_told_as_gone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let fault = resolve(&at(&host, true), &host).await;
+    let fault = resolve(&at(&host, true, LONG), &host).await;
     assert!(matches!(fault, Fault::Unreachable { .. }), "{fault}");
-    let fault = resolve(&at("reg.invalid", false), "reg.invalid").await;
+    let fault = resolve(&at("reg.invalid", false, LONG), "reg.invalid").await;
     assert!(matches!(fault, Fault::Unreachable { .. }), "{fault}");
 }
 
 #[tokio::test]
 async fn a_registry_without_tls_is_told_as_that() {
     let fake = Fake::start().await;
-    let fault = resolve(&at(&fake.host, false), &fake.host).await;
+    let fault = resolve(&at(&fake.host, false, LONG), &fake.host).await;
     assert!(matches!(fault, Fault::Tls { .. }), "{fault}");
     assert!(fake.asked().is_empty(), "nothing is sent in the clear");
 }

@@ -178,7 +178,7 @@ async fn a_limit_that_ends_before_a_sensor_came_is_a_failure() {
     let never = watch(arguments(&format!("--for 50ms --socket {}", path.display()))).await.unwrap_err();
     assert_eq!(never.code(), exit::SENSOR);
     let _sensor = Sensor::start(&path);
-    watch(arguments(&format!("--for 200ms --output json --socket {}", path.display()))).await.unwrap();
+    watch(arguments(&format!("--for 2s --output json --socket {}", path.display()))).await.unwrap();
 }
 
 #[test]

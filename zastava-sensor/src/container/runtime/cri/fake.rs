@@ -8,13 +8,15 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::json;
 use tokio::{
     net::UnixListener,
     runtime::{self, Runtime},
-    sync::broadcast,
+    sync::{broadcast, watch},
+    time::timeout,
 };
 use tokio_stream::{
     Stream, StreamExt,
@@ -43,12 +45,16 @@ const POD: &str = "0c4a9d1e-6f0b-4c52-9d0a-2f6c1d7e8b90";
 pub(in super::super) struct FakeCri {
     state: Arc<Mutex<State>>,
     events: broadcast::Sender<(String, ContainerEventType)>,
+    /// How often all containers were asked for.
+    lists: watch::Sender<u32>,
 }
 
 #[derive(Default)]
 struct State {
     containers: BTreeMap<String, api::ContainerStatus>,
     sandboxes: BTreeMap<String, api::PodSandboxStatus>,
+    /// Id to name of those that are there from the first question about them on, which has no answer yet.
+    late: BTreeMap<String, String>,
     /// Answers UNIMPLEMENTED to who asks for events, as CRI-O does unless told otherwise.
     silent: bool,
 }
@@ -73,7 +79,7 @@ pub(in super::super) fn entries(all: &[(&str, &str)]) -> Vec<api::Entry> {
 
 impl FakeCri {
     pub(in super::super) fn new() -> Self {
-        Self { state: Arc::default(), events: broadcast::channel(64).0 }
+        Self { state: Arc::default(), events: broadcast::channel(64).0, lists: watch::Sender::default() }
     }
 
     pub(in super::super) fn without_events(self) -> Self {
@@ -110,6 +116,17 @@ impl FakeCri {
             state.containers.insert(id.to_owned(), status);
         });
         self.tell(id, ContainerEventType::ContainerCreatedEvent);
+    }
+
+    /// Creates it as soon as it was asked about in vain.
+    pub(in super::super) fn create_late(&self, id: &str, name: &str) {
+        self.with(|state| state.late.insert(id.to_owned(), name.to_owned()));
+    }
+
+    /// Waits until somebody has looked at the list.
+    pub(in super::super) async fn listed(&self) {
+        let mut lists = self.lists.subscribe();
+        timeout(Duration::from_secs(20), lists.wait_for(|lists| *lists > 0)).await.unwrap().unwrap();
     }
 
     pub(in super::super) fn change(&self, id: &str, change: impl FnOnce(&mut api::ContainerStatus)) {
@@ -256,6 +273,7 @@ impl RuntimeService for FakeCri {
             state: status.state,
         };
         let containers = self.with(|state| state.containers.values().map(one).collect());
+        self.lists.send_modify(|lists| *lists += 1);
         Ok(Response::new(api::ListContainersResponse { containers }))
     }
 
@@ -265,6 +283,9 @@ impl RuntimeService for FakeCri {
     ) -> Result<Response<api::ContainerStatusResponse>, Status> {
         let id = request.into_inner().container_id;
         let status = self.with(|state| state.containers.get(&id).cloned());
+        if let Some(name) = self.with(|state| state.late.remove(&id)) {
+            self.create(&id, &name);
+        }
         let status = status.ok_or_else(|| Status::not_found("could not find container"))?;
         let runs = status.state() == ContainerState::ContainerRunning;
         let info = info(&id, if runs { 4242 } else { 0 });

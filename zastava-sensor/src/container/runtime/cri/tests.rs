@@ -169,8 +169,8 @@ async fn without_a_stream_the_list_is_polled() {
     fake.create("ab", "first");
     let (sender, mut changes) = mpsc::channel(8);
     tokio::spawn(async move { client.watch(sender).await });
-    // Whatever the first look finds, the one behind the removal finds the difference.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // What the first look has found, the second one finds changed.
+    fake.listed().await;
     fake.start("ab");
     assert_eq!(
         next(&mut changes).await,

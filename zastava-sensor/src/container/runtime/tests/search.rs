@@ -88,9 +88,8 @@ async fn a_container_that_nobody_told_is_found_by_a_question() {
     let refused = format!("refused unknown: {}", reason::RUNTIME_UNKNOWN);
     assert_eq!(short(&[next(&mut news).await]), [refused]);
     // Known to the runtime only some time after the kernel saw it.
+    fake.create_late(CONTAINER, "api");
     assert!(runtimes.asker().ask(CONTAINER.into()));
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    fake.create(CONTAINER, "api");
     let told = until(&mut news, |news| matches!(news, News::Described(one) if &*one.id == CONTAINER)).await;
     assert!(told.iter().all(|news| matches!(news, News::Described(_))), "{told:?}");
     assert_eq!(runtimes.counts().asks, 2);
@@ -111,7 +110,8 @@ async fn questions_wait_for_a_runtime_that_takes_its_time_to_say_who_it_is() {
         assert!(runtimes.asker().ask(format!("other-{other}").into()));
     }
     assert!(runtimes.asker().ask(CONTAINER.into()));
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    // Longer than about a container that nobody knows, and much less than the search.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(news.try_recv().ok(), None);
     let serving = fake.serve_on(listener, &socket);
     let told = until(&mut news, |news| *news == News::Searched).await;
