@@ -191,7 +191,7 @@ fn a_start_fits_into_an_event_whatever_its_container_calls_things() {
     let place =
         Place::Container(Container { id: Arc::new(container()), names: Known::Is(Arc::new(description)) });
     let Fact::Start(start) = start() else { panic!("no start") };
-    for raw_path in [None, Some(vec![0xff; 4096].into())] {
+    for raw_path in [None, Some(vec![0xff; 4096])] {
         let library = Artifact { path: long.clone(), raw_path, ..artifact() };
         let start = Start { libraries: vec![library; 256], ..*start.clone() };
         let event = converter(false).convert(seen(place.clone(), Fact::Start(Box::new(start))));
