@@ -5,11 +5,13 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use zastava_webhook::{
     images::{Found, MAX_IMAGES, Nothing, find},
-    review::{Operation, parse},
+    review::{Operation, parse, uid_of},
 };
 
 fuzz_target!(|bytes: &[u8]| {
+    let uid = uid_of(bytes);
     let Ok(request) = parse(bytes) else { return };
+    assert!(uid.is_none_or(|uid| uid == request.uid), "whoever is answered is who asked");
     assert!(!request.uid.is_empty());
     let Ok(found) = find(&request) else { return };
     let workload = match &found {

@@ -6,6 +6,8 @@ use zastava_common::evidence;
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Criterion {
+    /// The question as it came.
+    Request,
     /// The reference itself.
     Reference,
     RegistryAllowlist,
@@ -21,6 +23,7 @@ pub enum Criterion {
 impl Criterion {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Request => "request",
             Self::Reference => "reference",
             Self::RegistryAllowlist => "registry_allowlist",
             Self::TagBans => "tag_bans",
@@ -69,6 +72,18 @@ macro_rules! reasons {
 }
 
 reasons! {
+    ReviewTooLarge "review_too_large"
+        "The API server sends more of the object than is read, so that nothing in it was looked at."
+        "make the object smaller; each `<`, `>`, `&` and control character in it counts six times";
+    ReviewUnreadable "review_unreadable"
+        "The object is not as Kubernetes writes it."
+        "report it with the API server's version";
+    ReviewSlow "review_slow"
+        "The API server's question did not come in time."
+        "try again; make the object smaller if it is a large one";
+    WebhookBusy "webhook_busy"
+        "Too much of other questions is in the webhook's memory."
+        "try again; make the object smaller if it is a large one";
     ReferenceInvalid "reference_invalid"
         "The text is no image reference."
         "write it as registry/path:tag or registry/path@digest";

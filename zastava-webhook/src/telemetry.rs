@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use zastava_common::metric;
 
-use crate::{decision::Answer, engine::Outcome, gather::Depth, policy::PolicyHash, review::Request};
+use crate::{
+    decision::{Answer, Decision},
+    engine::Outcome,
+    gather::Depth,
+    policy::PolicyHash,
+    review::Request,
+};
 
 /// Findings in one line of the log.
 const MAX_FINDINGS: usize = 16;
@@ -34,16 +40,10 @@ impl Answered<'_> {
             }
             Outcome::Decided { decision, depth } => (decision, depth),
         };
-        metrics::counter!(metric::ADMISSION_DECISIONS, "decision" => decision.answer.name()).increment(1);
-        metrics::histogram!(metric::ADMISSION_DURATION, "path" => depth.name()).record(*took);
+        count(decision, *depth, *took);
         if decision.answer == Answer::FailOpen {
             let namespace = request.namespace.to_string();
             metrics::counter!(metric::ADMISSION_FAIL_OPEN, "namespace" => namespace).increment(1);
-        }
-        for (_, finding) in decision.findings() {
-            let (criterion, reason) = (finding.criterion.name(), finding.reason.code());
-            metrics::counter!(metric::ADMISSION_FINDINGS, "criterion" => criterion, "reason" => reason)
-                .increment(1);
         }
         let images: Vec<String> = decision
             .images
@@ -53,19 +53,50 @@ impl Answered<'_> {
                 None => format!("{:?}", judged.image.reference),
             })
             .collect();
-        let findings: Vec<String> = decision
-            .findings()
-            .take(MAX_FINDINGS)
-            .map(|(_, finding)| format!("{}: {}", finding.reason.code(), finding.detail))
-            .collect();
         tracing::info!(
             decision = decision.answer.name(), uid = %request.uid, namespace = %request.namespace,
             kind = %request.kind.kind, name = %request.name, sub_resource = request.sub_resource.as_deref(),
             dry_run = request.dry_run, policy = %policy, path = depth.name(),
             microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), images = images.join(" "),
-            findings = findings.join("; "), "decided"
+            findings = findings(decision), "decided"
         );
     }
+}
+
+/// A request that was refused without having been read.
+#[derive(Debug)]
+pub struct Refused<'a> {
+    pub uid: &'a str,
+    pub decision: &'a Decision,
+    pub policy: PolicyHash,
+    pub took: Duration,
+}
+
+impl Refused<'_> {
+    pub fn tell(&self) {
+        let Self { uid, decision, policy, took } = self;
+        count(decision, Depth::Warm, *took);
+        tracing::warn!(
+            decision = decision.answer.name(), %uid, %policy, findings = findings(decision),
+            "refused without having been read"
+        );
+    }
+}
+
+fn count(decision: &Decision, depth: Depth, took: Duration) {
+    metrics::counter!(metric::ADMISSION_DECISIONS, "decision" => decision.answer.name()).increment(1);
+    metrics::histogram!(metric::ADMISSION_DURATION, "path" => depth.name()).record(took);
+    for (_, finding) in decision.findings() {
+        let (criterion, reason) = (finding.criterion.name(), finding.reason.code());
+        metrics::counter!(metric::ADMISSION_FINDINGS, "criterion" => criterion, "reason" => reason)
+            .increment(1);
+    }
+}
+
+fn findings(decision: &Decision) -> String {
+    let findings = decision.findings().take(MAX_FINDINGS);
+    let findings = findings.map(|(_, finding)| format!("{}: {}", finding.reason.code(), finding.detail));
+    findings.collect::<Vec<_>>().join("; ")
 }
 
 /// A request that got no decision, and why.

@@ -141,6 +141,12 @@ fn judge(asked: Asked, known: &Known, rules: &Rules) -> Judged {
 }
 
 impl Decision {
+    /// Of a question that could not be read: whoever wrote the object may have made it so, and nothing excuses that.
+    pub fn unread(reason: Reason, detail: String) -> Self {
+        let general = Some(Finding::deny(Criterion::Request, reason, detail));
+        Self { answer: Answer::Deny, images: Vec::new(), general }
+    }
+
     /// Everything that speaks against the request, with the image that it is about.
     pub fn findings(&self) -> impl Iterator<Item = (Option<&Judged>, &Finding)> {
         let of_images = self

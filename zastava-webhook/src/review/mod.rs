@@ -1,8 +1,8 @@
 //! What the API server asks: AdmissionReview `admission.k8s.io/v1`, read into our own few fields.
 //!
 //! The objects in it stay text until `images` knows what kind they are: a foreign kind may have anything anywhere.
-//! What is not as it should be is an error and never an empty review: the caller answers 400, which the API server
-//! treats as no answer.
+//! What is not as it should be is an error and never an empty review: the caller refuses it where `uid_of` knows whom to
+//! answer, and else says 400, which the API server treats as no answer.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
@@ -10,12 +10,14 @@ mod tests;
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeSeed as _};
 use serde_json::value::RawValue;
 
-/// Most bytes of a request's body: an object may have 1.5 MiB in etcd, more with its fields as JSON, and an UPDATE
-/// brings two of them.
+/// Most bytes of a request's body that are read. The API server may send more: of an object it takes 3 MiB, and writes
+/// each `<` and each control character in it as six bytes (`encoding/json`); an UPDATE brings two objects.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
+/// So much of a body's beginning is enough for `uid_of`.
+pub const BEGINNING: usize = 4 << 10;
 
 /// The one version that is spoken.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -23,6 +25,8 @@ pub const KIND: &str = "AdmissionReview";
 
 /// Longest uid, namespace or name that is answered, in bytes. Kubernetes has shorter ones.
 const MAX_WORD: usize = 512;
+/// Longest uid that is believed of a review that could not be read, in bytes. Kubernetes' have 36.
+const MAX_UID: usize = 64;
 
 /// What the names of nodes begin with, and the group that they are in ("Using Node Authorization" of Kubernetes' manual).
 const NODE: &str = "system:node:";
@@ -38,6 +42,13 @@ pub enum ReviewError {
     NoRequest,
     #[error("the request's {0} is empty or too long")]
     Word(&'static str),
+}
+
+impl ReviewError {
+    /// It was not even JSON, which no API server sends.
+    pub fn is_no_json(&self) -> bool {
+        matches!(self, Self::Json(error) if error.is_syntax() || error.is_eof())
+    }
 }
 
 /// One question.
@@ -114,17 +125,31 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     Ok(request)
 }
 
+/// Whom to answer, by the beginning of a body that is not read to its end: Go writes version, kind and `request.uid`
+/// before anything that a user can choose. `None` for what does not begin as an AdmissionReview of our version.
+pub fn uid_of(body: &[u8]) -> Option<String> {
+    let beginning = body.get(..BEGINNING).unwrap_or(body);
+    let mut seen = wire::Beginning::default();
+    // It ends in the middle, as a rule after what we look for.
+    let _ = seen.deserialize(&mut serde_json::Deserializer::from_slice(beginning));
+    let plain = |uid: &String| {
+        (1..=MAX_UID).contains(&uid.len())
+            && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    seen.uid.filter(plain)
+}
+
 /// As it comes.
 mod wire {
     use std::{borrow::Cow, fmt};
 
     use serde::{
         Deserialize, Deserializer,
-        de::{SeqAccess, Visitor},
+        de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
     };
     use serde_json::value::RawValue;
 
-    use super::{GroupKind, NODES, Operation};
+    use super::{API_VERSION, GroupKind, KIND, NODES, Operation};
 
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -199,6 +224,73 @@ mod wire {
                 self.0 |= group == NODES;
             }
             Ok(self)
+        }
+    }
+
+    /// Looks for the uid and for nothing else. What it has found stays when the text ends too early.
+    #[derive(Default)]
+    pub(super) struct Beginning {
+        has_version: bool,
+        has_kind: bool,
+        pub(super) uid: Option<String>,
+    }
+
+    impl<'de> DeserializeSeed<'de> for &mut Beginning {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for &mut Beginning {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an AdmissionReview")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                match &*key {
+                    "apiVersion" => self.has_version = map.next_value::<Cow<'de, str>>()? == API_VERSION,
+                    "kind" => self.has_kind = map.next_value::<Cow<'de, str>>()? == KIND,
+                    "request" if self.has_version && self.has_kind => {
+                        return map.next_value_seed(Uid(&mut self.uid));
+                    }
+                    _ => return Err(A::Error::custom("this is no beginning of an AdmissionReview")),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    struct Uid<'a>(&'a mut Option<String>);
+
+    impl<'de> DeserializeSeed<'de> for Uid<'_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Uid<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a request")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                if key == "uid" {
+                    *self.0 = Some(map.next_value()?);
+                    return Ok(());
+                }
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
         }
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MAX_WORD, Operation, ReviewError, parse};
+use super::{BEGINNING, MAX_WORD, Operation, ReviewError, parse, uid_of};
 
 fn review(request: &Value) -> Vec<u8> {
     json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request })
@@ -78,10 +78,45 @@ fn nesting_without_end_is_an_error() {
     assert!(matches!(parse(&body), Err(ReviewError::Json(_))));
 }
 
+#[test]
+fn who_asked_is_known_from_the_beginning_of_every_recorded_review() {
+    for file in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/admission-reviews")).unwrap()
+    {
+        let body = std::fs::read(file.unwrap().path()).unwrap();
+        let uid = parse(&body).unwrap().uid;
+        assert_eq!(uid_of(&body).as_deref(), Some(&*uid));
+        assert_eq!(uid_of(&body[..200]).as_deref(), Some(&*uid));
+        assert_eq!(uid_of(&body[..100]), None);
+    }
+}
+
+#[test]
+fn nobody_is_known_from_what_does_not_begin_as_a_review() {
+    let of = |start: &str, uid: &str| format!("{{{start},\"request\":{{\"uid\":{uid},\"kind\":{{");
+    let right = r#""kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1""#;
+    assert_eq!(uid_of(of(right, r#""a-1""#).as_bytes()).as_deref(), Some("a-1"));
+    for start in [
+        r#""kind":"AdmissionReview""#,
+        r#""kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1""#,
+        r#""kind":"Pod","apiVersion":"admission.k8s.io/v1""#,
+        r#""apiVersion":"admission.k8s.io/v1","kind":["AdmissionReview"]"#,
+    ] {
+        assert_eq!(uid_of(of(start, r#""a-1""#).as_bytes()), None, "{start}");
+    }
+    let long = format!("\"{}\"", "u".repeat(65));
+    for uid in [r#""""#, "1", "null", r#"{"uid":"a"}"#, r#""a\nb""#, r#""a b""#, &long, r#""cut"#] {
+        assert_eq!(uid_of(of(right, uid).as_bytes()), None, "{uid}");
+    }
+    let late =
+        of(right, r#""a-1""#).replace("\"uid\"", &format!("\"x\":\"{}\",\"uid\"", "x".repeat(BEGINNING)));
+    assert_eq!(uid_of(late.as_bytes()), None);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(body: Vec<u8>) {
-        let _ = parse(&body);
+        let _ = (parse(&body), uid_of(&body));
     }
 
     #[test]
@@ -89,6 +124,6 @@ proptest! {
         let mut body = include_bytes!("../../tests/data/admission-reviews/pod-create.json").to_vec();
         let at = at % body.len();
         body[at] = byte;
-        let _ = parse(&body);
+        let _ = (parse(&body), uid_of(&body));
     }
 }

@@ -1,4 +1,5 @@
-//! `POST /validate`: from bytes to bytes. Whatever goes wrong here is no answer, and never an allow.
+//! `POST /validate`: from bytes to bytes. Whatever goes wrong here is a refusal where it is known whom to answer, else no
+//! answer, and never an allow.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,13 +21,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::time::timeout_at;
 
-use super::{body::Room, deadline, health::Health};
+use super::{
+    body::{Room, Unread},
+    deadline,
+    health::Health,
+};
 use crate::{
+    decision::Decision,
     engine::{Engine, Outcome},
-    respond, review,
-    telemetry::{Answered, Unanswered},
+    reason::Reason,
+    respond,
+    review::{self, MAX_BODY_BYTES},
+    telemetry::{Answered, Refused, Unanswered},
 };
 
 /// What requests are answered with. Cheap to clone.
@@ -104,23 +111,73 @@ async fn answer(
     begun: Instant,
     deadline: Instant,
 ) -> Result<Vec<u8>, (Unanswered, String)> {
-    let body = match timeout_at(deadline.into(), app.room.receive(body)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(unanswered)) => return Err((unanswered, format!("the body: {}", unanswered.name()))),
-        Err(_) => return Err((Unanswered::Slow, "the body did not come in time".to_owned())),
+    let Unjudged { cause, why, uid } = match judge(app, body, begun, deadline).await {
+        Ok(answer) => return Ok(answer),
+        Err(unjudged) => unjudged,
     };
-    let malformed = |error: &dyn std::fmt::Display| (Unanswered::Malformed, error.to_string());
-    let request = review::parse(&body.bytes).map_err(|error| malformed(&error))?;
+    match (reason(cause), uid) {
+        // Without an answer it would be let through where the API server is to ignore us.
+        (Some(reason), Some(uid)) => {
+            let policy = app.engine().policy().hash();
+            let decision = Decision::unread(reason, why);
+            let bytes = written(&respond::answer(&uid, &decision, policy))?;
+            Refused { uid: &uid, decision: &decision, policy, took: begun.elapsed() }.tell();
+            Ok(bytes)
+        }
+        _ => Err((cause, why)),
+    }
+}
+
+/// A request that was not judged, and whose it was if that is known.
+struct Unjudged {
+    cause: Unanswered,
+    why: String,
+    uid: Option<String>,
+}
+
+async fn judge(app: &App, body: Body, begun: Instant, deadline: Instant) -> Result<Vec<u8>, Unjudged> {
+    let body = app.room.receive(body, deadline.into()).await.map_err(|Unread { cause, uid }| {
+        let why = match cause {
+            Unanswered::TooLarge => format!("the request's body has more than {MAX_BODY_BYTES} bytes"),
+            Unanswered::Slow => "the request's body did not come in time".to_owned(),
+            Unanswered::Busy => "there is no room for the request's body".to_owned(),
+            Unanswered::Malformed | Unanswered::Panic => "the request's body broke off".to_owned(),
+        };
+        Unjudged { cause, why, uid }
+    })?;
+    let unreadable = |why: String, uid| Unjudged { cause: Unanswered::Malformed, why, uid };
+    let request = review::parse(&body.bytes).map_err(|error| {
+        let uid = if error.is_no_json() { None } else { review::uid_of(&body.bytes) };
+        unreadable(error.to_string(), uid)
+    })?;
     let engine = app.engine();
-    let outcome = engine.admit(&request, deadline).await.map_err(|error| malformed(&error))?;
+    let outcome = engine
+        .admit(&request, deadline)
+        .await
+        .map_err(|error| unreadable(error.to_string(), Some(request.uid.to_string())))?;
     let policy = engine.policy().hash();
     let review = match &outcome {
         Outcome::Nothing(_) | Outcome::Ignored => respond::allow(&request.uid),
         Outcome::Decided { decision, .. } => respond::answer(&request.uid, decision, policy),
     };
-    let bytes = serde_json::to_vec(&review).map_err(|error| (Unanswered::Panic, error.to_string()))?;
+    let bytes = written(&review).map_err(|(cause, why)| Unjudged { cause, why, uid: None })?;
     Answered { request: &request, outcome: &outcome, policy, took: begun.elapsed() }.tell();
     Ok(bytes)
+}
+
+fn written(review: &respond::Review<'_>) -> Result<Vec<u8>, (Unanswered, String)> {
+    serde_json::to_vec(review).map_err(|error| (Unanswered::Panic, error.to_string()))
+}
+
+/// What a refusal says, where one can be given.
+fn reason(cause: Unanswered) -> Option<Reason> {
+    match cause {
+        Unanswered::Malformed => Some(Reason::ReviewUnreadable),
+        Unanswered::TooLarge => Some(Reason::ReviewTooLarge),
+        Unanswered::Slow => Some(Reason::ReviewSlow),
+        Unanswered::Busy => Some(Reason::WebhookBusy),
+        Unanswered::Panic => None,
+    }
 }
 
 fn status(unanswered: Unanswered) -> StatusCode {

@@ -19,7 +19,7 @@ fn patient() -> Limits {
     Limits { handshake: NEVER, first: NEVER, idle: NEVER, ping: NEVER, pong: NEVER, last: NEVER }
 }
 
-fn speaking(made: &Made, protocol: &[u8]) -> TlsConnector {
+pub(super) fn speaking(made: &Made, protocol: &[u8]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(made.authority.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
