@@ -48,7 +48,10 @@ pub enum NoReference {
     Tag,
     #[error("{0}")]
     Digest(#[from] NoDigest),
-    #[error("64 hexadecimal digits alone are an image id, which names nothing in a registry")]
+    #[error(
+        "this is the id of an image that a node may have (64 hexadecimal digits, or a digest without a name), and names \
+         nothing in a registry"
+    )]
     ImageId,
 }
 
@@ -111,7 +114,7 @@ impl FromStr for ImageReference {
         if text.is_empty() {
             return Err(NoReference::Empty);
         }
-        if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        if is_image_id(text) {
             return Err(NoReference::ImageId);
         }
         let (rest, digest) = match text.split_once('@') {
@@ -136,6 +139,19 @@ impl FromStr for ImageReference {
             return Err(NoReference::TooLong);
         }
         Ok(Self { host, repository, tag, digest })
+    }
+}
+
+/// What runtimes look up among the images that the node has before they read it as a reference: containerd takes whatever
+/// begins like a digest of an algorithm that go-digest knows for an id, also for a shortened one
+/// (`CRIImageService.LocalResolve`, `digestset.Lookup`). As a reference it would name a tag of an image called `sha256`.
+fn is_image_id(text: &str) -> bool {
+    if text.contains(['/', '@']) {
+        return false;
+    }
+    match text.split_once(':') {
+        Some((algorithm, _)) => matches!(algorithm, "sha256" | "sha384" | "sha512"),
+        None => text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
     }
 }
 

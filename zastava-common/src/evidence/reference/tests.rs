@@ -108,6 +108,31 @@ fn what_runtimes_refuse_is_refused() {
 }
 
 #[test]
+fn what_runtimes_take_for_an_image_that_the_node_has_is_refused() {
+    let ids = [
+        HEX.to_owned(),
+        format!("sha256:{HEX}"),
+        format!("sha256:{}", &HEX[..7]),
+        format!("sha256:{}", HEX.to_uppercase()),
+        format!("sha384:{HEX}{}", &HEX[..32]),
+        format!("sha512:{HEX}{HEX}"),
+    ];
+    for id in ids {
+        assert_eq!(id.parse::<ImageReference>(), Err(NoReference::ImageId), "{id}");
+    }
+    // With a name it is none, and neither is what only looks alike.
+    for (text, canonical) in [
+        (hub(&format!("library/sha256:{HEX}")), hub(&format!("library/sha256:{HEX}"))),
+        (format!("acme/sha256:{HEX}"), hub(&format!("acme/sha256:{HEX}"))),
+        ("sha256:5000/app".to_owned(), "sha256:5000/app".to_owned()),
+        (format!("sha256@sha256:{HEX}"), hub(&format!("library/sha256@sha256:{HEX}"))),
+        (format!("sha1:{}", &HEX[..40]), hub(&format!("library/sha1:{}", &HEX[..40]))),
+    ] {
+        assert_eq!(parse(&text).to_string(), canonical, "{text}");
+    }
+}
+
+#[test]
 fn what_would_name_another_image_in_lower_case_is_refused() {
     for text in ["M/cp/c", "Acme/app", "LOCALHOST/app"] {
         assert_eq!(text.parse::<ImageReference>(), Err(NoReference::Repository), "{text}");
