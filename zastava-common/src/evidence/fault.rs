@@ -90,9 +90,12 @@ impl Fault {
         }
     }
 
-    /// Whether the registry said so itself and would say the same in a second: such an answer may be kept for a short
-    /// time. Everything else may pass.
+    /// Whether it is about what the registry holds and would be the same in a second: such an answer may be kept for a
+    /// short time. Everything else may pass.
     pub fn is_definitive(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Unsupported { .. })
+        matches!(
+            self,
+            Self::NotFound { .. } | Self::Unsupported { .. } | Self::TooLarge { .. } | Self::TooMany { .. }
+        )
     }
 }

@@ -5,10 +5,12 @@ mod annotations;
 mod keys;
 #[cfg(test)]
 mod tests;
+mod trim;
 
 use serde::Deserialize;
 
 pub use self::annotations::Annotations;
+pub(crate) use self::trim::MAX_EVIDENCE;
 use self::{annotations::asked_for, keys::Keys};
 use super::digest::Digest;
 

@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use super::{digest::Digest, facts::Format};
 
+/// The media type of an in-toto statement that nobody signed, as BuildKit writes them.
+pub(crate) const IN_TOTO_LAYER: &str = "application/vnd.in-toto+json";
+
 /// The format of an SBOM by the type of its predicate.
 pub(crate) fn sbom(predicate_type: &str) -> Option<Format> {
     let is = |known: &str| {

@@ -5,15 +5,19 @@ mod findings;
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use self::{collect::collect, findings::Findings};
 use super::{
     digest::Digest,
     facts::{Base, Evidence, Hint, Layers, Platform, Sbom, SbomFound, SbomLevel},
     fault::Fault,
     manifest::{Annotations, Descriptor, Image, ImageConfig, Index, MAX_CONFIG, Manifest},
-    predicate,
+    predicate::{self, IN_TOTO_LAYER},
     reference::{Host, ImageReference, Tag},
-    registry::{BadRegistry, Client, Document, PullSecrets, Reader, RegistryConfig, RequestCount},
+    registry::{
+        AT_ONCE, BadRegistry, Budget, Client, Document, PullSecrets, Reader, RegistryConfig, RequestCount,
+    },
     verifier::Verifiers,
 };
 
@@ -51,7 +55,8 @@ impl Source {
             return Ok(digest.clone());
         }
         let latest = Tag::latest();
-        self.reader(image, secrets).resolve(image.tag().unwrap_or(&latest).as_str()).await
+        let budget = Budget::default();
+        self.reader(image, secrets, &budget).resolve(image.tag().unwrap_or(&latest).as_str()).await
     }
 
     /// Everything wanted about `digest` in the image's repository.
@@ -63,7 +68,8 @@ impl Source {
         secrets: &PullSecrets,
     ) -> Result<Evidence, Fault> {
         // It holds whatever a registry may have to be asked: 32 KiB.
-        Box::pin(gather(self.reader(image, secrets), digest, wanted)).await
+        let budget = Budget::default();
+        Box::pin(gather(self.reader(image, secrets, &budget), digest, wanted)).await
     }
 
     /// The layers of each platform of an image: of a base, to compare with.
@@ -73,7 +79,8 @@ impl Source {
         digest: &Digest,
         secrets: &PullSecrets,
     ) -> Result<Vec<Layers>, Fault> {
-        let reader = self.reader(image, secrets);
+        let budget = Budget::default();
+        let reader = self.reader(image, secrets, &budget);
         let document = reader.manifest(digest).await?;
         Ok(layers(reader, &document).await?.0)
     }
@@ -98,8 +105,13 @@ impl Source {
         self.client.requests()
     }
 
-    fn reader<'a>(&'a self, image: &'a ImageReference, secrets: &'a PullSecrets) -> Reader<'a> {
-        Reader { client: &self.client, image, secrets }
+    fn reader<'a>(
+        &'a self,
+        image: &'a ImageReference,
+        secrets: &'a PullSecrets,
+        budget: &'a Budget,
+    ) -> Reader<'a> {
+        Reader { client: &self.client, image, secrets, budget }
     }
 }
 
@@ -166,18 +178,28 @@ async fn each_platform<'a>(
     let has_sbom = |platform: &Findings<'_>| {
         best(platform, &platform.subject).max(best(whole, &platform.subject)).is_some()
     };
-    for image in images {
-        let signatures = !whole.is_signed() && each.last().is_none_or(|last| last.shares_signer(&each));
+    let makes_up = |each: &[Findings<'_>]| {
+        let signatures = !whole.is_signed() && each.last().is_none_or(|last| last.shares_signer(each));
         let sbom_on_each = each.iter().all(has_sbom);
         let sbom =
             wanted.sbom.is_some() && best(whole, &whole.subject) < Some(SbomLevel::Signed) && sbom_on_each;
         let provenance = wanted.base.as_ref().is_some_and(|verifiers| !verifiers.is_empty())
             && !whole.has_provenance()
             && each.iter().all(Findings::has_provenance);
-        if !signatures && !sbom && !provenance {
+        signatures || sbom || provenance
+    };
+    // The first one mostly says whether there is anything of the others.
+    let (first, others) = images.split_at(images.len().min(1));
+    for images in [first].into_iter().chain(others.chunks(AT_ONCE)) {
+        if !makes_up(&each) {
             return each;
         }
-        each.push(collect(reader, &image.digest, wanted).await);
+        for findings in join_all(images.iter().map(|image| collect(reader, &image.digest, wanted))).await {
+            if !makes_up(&each) {
+                return each;
+            }
+            each.push(findings);
+        }
     }
     each
 }
@@ -185,42 +207,41 @@ async fn each_platform<'a>(
 /// The SBOMs that BuildKit puts into the index itself.
 async fn in_index(reader: Reader<'_>, index: &Index, whole: &mut Findings<'_>) {
     let attestations = index.manifests.iter().filter_map(|entry| Some((entry, entry.attests()?)));
-    for (entry, about) in attestations.take(MAX_IN_INDEX) {
-        if !index.images().any(|image| image.digest == about) {
-            continue;
-        }
-        let image = match reader.manifest(&entry.digest).await {
-            Ok(Document { manifest: Manifest::Image(image), .. }) => image,
-            Ok(_) => continue,
-            Err(fault) => {
-                whole.fault(fault);
-                continue;
-            }
-        };
-        // A statement without content says nothing.
-        let statements =
-            image.layers.iter().filter(|layer| layer.media_type == IN_TOTO_LAYER && layer.size > 2);
-        for layer in statements {
-            let format = layer.annotations.get(PREDICATE_TYPE).and_then(|kind| predicate::sbom(kind));
-            // One of a kind is as good as many.
-            let known = |format| {
-                let same = |found: &SbomFound| {
-                    found.of == about && found.format == format && found.level == SbomLevel::Bound
-                };
-                whole.sboms.iter().any(same)
-            };
-            if let Some(format) = format
-                && !known(format)
-            {
-                let (of, digest) = (about.clone(), layer.digest.clone());
-                let (level, signed_by) = (SbomLevel::Bound, Vec::new());
-                whole.sboms.push(SbomFound { of, level, format, digest, signed_by });
+    let of_image = |(_, about): &(_, Digest)| index.images().any(|image| image.digest == *about);
+    let attestations: Vec<_> = attestations.take(MAX_IN_INDEX).filter(of_image).collect();
+    for attestations in attestations.chunks(AT_ONCE) {
+        let asked = attestations.iter().map(|(entry, _)| reader.manifest(&entry.digest));
+        for ((_, about), manifest) in attestations.iter().zip(join_all(asked).await) {
+            match manifest {
+                Ok(Document { manifest: Manifest::Image(image), .. }) => statements(&image, about, whole),
+                Ok(_) => {}
+                Err(fault) => whole.fault(fault),
             }
         }
     }
 }
 
-const IN_TOTO_LAYER: &str = "application/vnd.in-toto+json";
+fn statements(image: &Image, about: &Digest, whole: &mut Findings<'_>) {
+    // A statement without content says nothing.
+    let statements = image.layers.iter().filter(|layer| layer.media_type == IN_TOTO_LAYER && layer.size > 2);
+    for layer in statements {
+        let format = layer.annotations.get(PREDICATE_TYPE).and_then(|kind| predicate::sbom(kind));
+        // One of a kind is as good as many.
+        let known = |format| {
+            let same = |found: &SbomFound| {
+                found.of == *about && found.format == format && found.level == SbomLevel::Bound
+            };
+            whole.sboms.iter().any(same)
+        };
+        if let Some(format) = format
+            && !known(format)
+        {
+            let (of, digest) = (about.clone(), layer.digest.clone());
+            let (level, signed_by) = (SbomLevel::Bound, Vec::new());
+            whole.sboms.push(SbomFound { of, level, format, digest, signed_by });
+        }
+    }
+}
 
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
@@ -239,18 +260,24 @@ async fn layers(reader: Reader<'_>, document: &Document) -> Result<(Vec<Layers>,
             }
             let mut all = Vec::new();
             let mut said = hint(&index.annotations);
-            for Descriptor { digest, .. } in images {
-                let document = reader.manifest(digest).await?;
-                let Manifest::Image(image) = &document.manifest else {
-                    let kind = "an index within an index".to_owned();
-                    return Err(Fault::Unsupported { what: digest.to_string(), kind });
-                };
-                all.push(layers_of(reader, digest, image).await?);
-                said = said.or_else(|| hint(&image.annotations));
+            for images in images.chunks(AT_ONCE) {
+                for found in join_all(images.iter().map(|image| layers_at(reader, &image.digest))).await {
+                    let (layers, hint) = found?;
+                    all.push(layers);
+                    said = said.or(hint);
+                }
             }
             Ok((all, said))
         }
     }
+}
+
+async fn layers_at(reader: Reader<'_>, digest: &Digest) -> Result<(Layers, Option<Hint>), Fault> {
+    let Manifest::Image(image) = reader.manifest(digest).await?.manifest else {
+        let kind = "an index within an index".to_owned();
+        return Err(Fault::Unsupported { what: digest.to_string(), kind });
+    };
+    Ok((layers_of(reader, digest, &image).await?, hint(&image.annotations)))
 }
 
 async fn layers_of(reader: Reader<'_>, digest: &Digest, image: &Image) -> Result<Layers, Fault> {

@@ -28,11 +28,11 @@ use rustls::{
 };
 use tokio::time::timeout;
 
-use self::connect::Connector;
+use self::{connect::Connector, room::Taken};
 pub(crate) use self::{
     error::NetError,
     guard::Guard,
-    room::{Held, Room, Taken},
+    room::{Held, Room},
 };
 
 /// The most that is read of an answer that is no success.

@@ -23,9 +23,9 @@ pub(crate) struct Held {
     _taken: Option<Taken>,
 }
 
-/// A place: of a body, of one that is about to come, or of what was made of one.
+/// A place: of a body, or of one that is about to come.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(super) struct Taken {
     permits: [OwnedSemaphorePermit; 2],
 }
 
@@ -47,16 +47,6 @@ impl Room {
         // The part first: those who wait for it keep nothing from others.
         let part = Arc::clone(&self.part).acquire_many_owned(count).await.ok()?;
         let all = Arc::clone(&self.all).acquire_many_owned(count).await.ok()?;
-        Some(Taken { permits: [part, all] })
-    }
-}
-
-impl Room {
-    /// So many bytes, if there are so many now. Who holds some may ask for more in this way, for it waits for nobody.
-    pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {
-        let count = u32::try_from(bytes).ok()?;
-        let part = Arc::clone(&self.part).try_acquire_many_owned(count).ok()?;
-        let all = Arc::clone(&self.all).try_acquire_many_owned(count).ok()?;
         Some(Taken { permits: [part, all] })
     }
 }
@@ -118,16 +108,5 @@ mod tests {
         assert!(now(pin!(other.take(41))).await.is_none(), "the whole has no more");
         drop(held);
         assert!(waits.await.is_some());
-    }
-
-    #[tokio::test]
-    async fn what_is_not_waited_for_is_there_or_not() {
-        let room = Room::new(100);
-        let (slow, other) = (room.part(60), room.part(60));
-        let held = slow.try_take(60).unwrap();
-        assert!(slow.try_take(1).is_none() && other.try_take(41).is_none());
-        assert!(other.try_take(40).is_some());
-        drop(held);
-        assert!(slow.try_take(60).is_some());
     }
 }

@@ -4,5 +4,6 @@ mod content;
 mod credentials;
 mod fake;
 mod flip;
+mod piled;
 mod trouble;
 mod where_to;

@@ -262,7 +262,7 @@ impl Client {
         let malformed = |cause: String| Fault::Malformed { host: host.clone(), what: what.to_owned(), cause };
         let request = request.body(Full::new(Bytes::new())).map_err(|error| malformed(error.to_string()))?;
         let target = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let answer = place.http.send(request, limit, self.within, Some(&place.rooms.answers)).await;
+        let answer = place.http.send(request, limit, self.within, Some(&place.room)).await;
         self.counts.add(&place.counted_as, answer.as_ref().ok().map(|answer| answer.status.as_u16()));
         answer.map_err(|error| {
             let fault = match error {

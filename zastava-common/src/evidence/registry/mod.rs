@@ -1,5 +1,6 @@
 //! A registry, read: bounded, guarded, and never more than asked for.
 
+mod budget;
 pub mod challenge;
 mod client;
 mod config;
@@ -12,6 +13,7 @@ mod token;
 mod url;
 
 pub(crate) use self::{
+    budget::{AT_ONCE, Budget},
     client::Client,
     place::ROOM_OF_ONE,
     read::{Document, Reader, Referrer},

@@ -33,14 +33,6 @@ pub(super) enum Kind {
     Referrers,
 }
 
-/// Bytes of manifests and indexes that all registries together have in memory after they are parsed, while what they
-/// name is looked at; again what they were takes some times as much.
-const DOCUMENTS: usize = 8 << 20;
-
-/// Of these, what one place has at most, or all together that the configuration does not name: one of the largest, and
-/// some that are as small as most are.
-const DOCUMENTS_OF_ONE: usize = 5 << 20;
-
 /// One endpoint of a registry, ready to be asked.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -54,14 +46,15 @@ pub(super) struct Place {
     pub(super) pace: Pace,
     pace_of: [Pace; 3],
     pub(super) permits: Semaphore,
-    pub(super) rooms: Rooms,
+    /// Memory for what it answers.
+    pub(super) room: Room,
     prefix: Option<String>,
     /// The registry that this is a mirror of.
     mirrored: Option<Host>,
 }
 
 impl Place {
-    fn new(registry: &Host, endpoint: &Endpoint, http: Http, rooms: Rooms) -> Self {
+    fn new(registry: &Host, endpoint: &Endpoint, http: Http, room: Room) -> Self {
         let Endpoint { host, plain_http, private: _, authorities: _, credentials, token_hosts, prefix } =
             endpoint;
         let own = api_host(host) == api_host(registry);
@@ -75,16 +68,16 @@ impl Place {
             pace: Pace::default(),
             pace_of: Default::default(),
             permits: Semaphore::new(CONCURRENT),
-            rooms,
+            room,
             prefix: prefix.as_ref().map(ToString::to_string),
             mirrored: (!own).then(|| registry.clone()),
         }
     }
 
     /// A registry that the configuration does not name.
-    pub(super) fn unlisted(registry: &Host, Unlisted { http, rooms }: &Unlisted) -> Self {
+    pub(super) fn unlisted(registry: &Host, Unlisted { http, room }: &Unlisted) -> Self {
         let endpoint = Endpoint::new(registry.clone());
-        let place = Self::new(registry, &endpoint, http.clone(), rooms.clone());
+        let place = Self::new(registry, &endpoint, http.clone(), room.clone());
         Self { counted_as: "other".to_owned(), ..place }
     }
 
@@ -137,32 +130,14 @@ pub(super) type Places = BTreeMap<Host, Vec<Arc<Place>>>;
 #[derive(Clone, Debug)]
 pub(super) struct Unlisted {
     http: Http,
-    /// All of them share these.
-    rooms: Rooms,
-}
-
-/// Memory for what a place answers.
-#[derive(Clone, Debug)]
-pub(super) struct Rooms {
-    pub(super) answers: Room,
-    pub(super) documents: Room,
-}
-
-impl Rooms {
-    fn of_all() -> Self {
-        Self { answers: Room::new(ROOM), documents: Room::new(DOCUMENTS) }
-    }
-
-    fn of_one(&self) -> Self {
-        let Self { answers, documents } = self;
-        Self { answers: answers.part(ROOM_OF_ONE), documents: documents.part(DOCUMENTS_OF_ONE) }
-    }
+    /// All of them share it.
+    room: Room,
 }
 
 /// The places of all registries that are listed, and what those are asked with that are not.
 pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRegistry> {
     let tls = net::tls(&[], None).map_err(BadRegistry::Tls)?;
-    let rooms = Rooms::of_all();
+    let room = Room::new(ROOM);
     let mut places = BTreeMap::new();
     for Registry { host, endpoints } in &config.registries {
         let own = [Endpoint::new(host.clone())];
@@ -176,14 +151,14 @@ pub(super) fn build(config: &RegistryConfig) -> Result<(Places, Unlisted), BadRe
                     .map_err(|cause| BadRegistry::Authority { host: host.clone(), cause })?
             };
             let http = Http::new(tls, Arc::new(guard(endpoint, &config.private_hosts)));
-            of_registry.push(Arc::new(Place::new(host, endpoint, http, rooms.of_one())));
+            of_registry.push(Arc::new(Place::new(host, endpoint, http, room.part(ROOM_OF_ONE))));
         }
         if places.insert(host.clone(), of_registry).is_some() {
             return Err(BadRegistry::Twice { host: host.clone() });
         }
     }
     let nowhere = Guard::Public { except: HashSet::new() };
-    Ok((places, Unlisted { http: Http::new(tls, Arc::new(nowhere)), rooms: rooms.of_one() }))
+    Ok((places, Unlisted { http: Http::new(tls, Arc::new(nowhere)), room: room.part(ROOM_OF_ONE) }))
 }
 
 /// Where an endpoint may be, and where it may send us: only one that is inside itself to other places inside.

@@ -3,6 +3,7 @@
 use http::{Method, Uri, header};
 
 use super::{
+    budget::Budget,
     client::{Client, Question},
     credentials::{Credentials, PullSecrets},
     place::{Kind, Place},
@@ -13,7 +14,7 @@ use crate::{
         Digest, Fault, ImageReference,
         manifest::{ACCEPT, Descriptor, Index, MAX_MANIFEST, Manifest, NoManifest},
     },
-    net::{Answer, Held, Taken},
+    net::{Answer, Held},
 };
 
 /// Pages of referrers that are read.
@@ -33,14 +34,16 @@ pub(crate) struct Reader<'a> {
     pub(crate) client: &'a Client,
     pub(crate) image: &'a ImageReference,
     pub(crate) secrets: &'a PullSecrets,
+    /// Of this look-up.
+    pub(crate) budget: &'a Budget,
 }
 
 /// A manifest and what it is.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) digest: Digest,
+    /// As much of it as is looked at.
     pub(crate) manifest: Manifest,
-    _place: Taken,
 }
 
 /// What a list says of one thing that refers to a subject, as far as it is looked at: it may be ten thousand times as
@@ -75,17 +78,20 @@ impl Reader<'_> {
 
     /// The manifest with this digest.
     pub(crate) async fn manifest(&self, digest: &Digest) -> Result<Document, Fault> {
+        self.budget.ask(self.image.host())?;
         let found = first!(self, place => self.manifest_at(place, &digest.to_string(), Some(digest)))?;
         found.ok_or_else(|| self.not_found(&digest.to_string()))
     }
 
     /// The manifest that a tag stands for, where there is one.
     pub(crate) async fn tagged(&self, tag: &str) -> Result<Option<Document>, Fault> {
+        self.budget.ask(self.image.host())?;
         first!(self, place => self.manifest_at(place, tag, None))
     }
 
     /// The content that a descriptor names, if it is no larger than `limit`.
     pub(crate) async fn blob(&self, descriptor: &Descriptor, limit: usize) -> Result<Held, Fault> {
+        self.budget.ask(self.image.host())?;
         let found = first!(self, place => self.blob_at(place, descriptor, limit))?;
         found.ok_or_else(|| self.not_found(&descriptor.digest.to_string()))
     }
@@ -127,7 +133,7 @@ impl Reader<'_> {
             }
             None => Digest::sha256(body),
         };
-        document(place, &answer, digest).map(Some)
+        self.document(place, &answer, digest).map(Some)
     }
 
     async fn blob_at(
@@ -142,6 +148,7 @@ impl Reader<'_> {
         if size > limit {
             return Err(Fault::TooLarge { host: host(), what: digest.to_string(), limit });
         }
+        self.budget.read(&place.host, size)?;
         let other = || Fault::OtherContent { host: host(), expected: digest.clone() };
         let rest = format!("blobs/{digest}");
         let answer = match self.ask(place, Method::GET, &rest, "*/*", size).await {
@@ -190,7 +197,9 @@ impl Reader<'_> {
                 what,
                 credentials: self.credentials(place),
             };
+            self.budget.ask(&place.host)?;
             let answer = self.client.ask(place, &question).await?;
+            self.budget.read(&place.host, answer.body.len())?;
             match answer.status.as_u16() {
                 200 => {}
                 // What registries without the API say; a page that was promised is another matter.
@@ -218,15 +227,35 @@ impl Reader<'_> {
     }
 
     async fn referrers_by_tag(&self, place: &Place, subject: &Digest) -> Result<Vec<Referrer>, Fault> {
+        self.budget.ask(&place.host)?;
         let rest = format!("manifests/{}", subject.fallback_tag());
         let answer = self.ask(place, Method::GET, &rest, INDEX, MAX_MANIFEST).await?;
         let Some(body) = found(place, &answer, &rest)? else { return Ok(Vec::new()) };
+        self.budget.read(&place.host, body.len())?;
         // The tag is anybody's: what is no index is no list of referrers.
         let Ok(index) = Index::parse_referrers(body) else { return Ok(Vec::new()) };
         if index.manifests.len() > MAX_REFERRERS {
             return Err(too_many(place));
         }
         Ok(referrers(index).collect())
+    }
+
+    fn document(&self, place: &Place, answer: &Answer, digest: Digest) -> Result<Document, Fault> {
+        self.budget.read(&place.host, answer.body.len())?;
+        let media_type = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        match Manifest::parse(&answer.body, media_type) {
+            Ok(mut manifest) => {
+                manifest.trim();
+                self.budget.keep(&place.host, manifest.weight())?;
+                Ok(Document { digest, manifest })
+            }
+            Err(NoManifest::MediaType(kind)) => Err(Fault::Unsupported { what: digest.to_string(), kind }),
+            Err(error) => Err(Fault::Malformed {
+                host: place.host.to_string(),
+                what: digest.to_string(),
+                cause: error.to_string(),
+            }),
+        }
     }
 
     async fn ask(
@@ -284,22 +313,6 @@ fn check(place: &Place, digest: &Digest, body: &[u8]) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::OtherContent { host: place.host.to_string(), expected: digest.clone() })
-}
-
-fn document(place: &Place, answer: &Answer, digest: Digest) -> Result<Document, Fault> {
-    let media_type = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    match Manifest::parse(&answer.body, media_type) {
-        Ok(manifest) => match place.rooms.documents.try_take(answer.body.len()) {
-            Some(taken) => Ok(Document { digest, manifest, _place: taken }),
-            None => Err(Fault::Busy { host: place.host.to_string() }),
-        },
-        Err(NoManifest::MediaType(kind)) => Err(Fault::Unsupported { what: digest.to_string(), kind }),
-        Err(error) => Err(Fault::Malformed {
-            host: place.host.to_string(),
-            what: digest.to_string(),
-            cause: error.to_string(),
-        }),
-    }
 }
 
 fn referrers(index: Index) -> impl Iterator<Item = Referrer> {

@@ -13,5 +13,5 @@ pub use self::{
     check::{Checked, check},
     claim::{Claim, NoClaim, SIGNED_IMAGE},
     legacy::{ENVELOPE_LAYER, LegacyLayer, SIMPLE_SIGNING_LAYER, read_attestation, read_simple},
-    read::{NoSignature, Signature, read_bundle},
+    read::{BUNDLE_LAYER, NoSignature, Signature, read_bundle},
 };

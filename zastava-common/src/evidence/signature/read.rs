@@ -3,6 +3,9 @@ use sigstore_verify::types::{Bundle, SignatureContent, bundle::VerificationMater
 use super::claim::{Claim, IN_TOTO, NoClaim};
 use crate::evidence::{Digest, Form};
 
+/// The beginning of a bundle's media type, whatever its version.
+pub const BUNDLE_LAYER: &str = "application/vnd.dev.sigstore.bundle";
+
 /// A signature with what it says and what proves it, not yet checked.
 #[derive(Clone, Debug)]
 pub struct Signature {

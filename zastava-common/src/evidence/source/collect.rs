@@ -1,25 +1,24 @@
 //! Looks up everything that a repository keeps about one subject.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+
+use futures_util::future::join_all;
 
 use super::findings::Findings;
 use crate::evidence::{
     Digest, Fault, Reason, Refusal, SbomLevel, Verifiers,
-    manifest::{Descriptor, Image, Manifest},
+    manifest::{Descriptor, Image, MAX_EVIDENCE, Manifest},
     predicate,
-    registry::{Document, ROOM_OF_ONE, Reader, Referrer},
+    registry::{AT_ONCE, Document, ROOM_OF_ONE, Reader, Referrer},
     signature::{
-        ENVELOPE_LAYER, LegacyLayer, NoSignature, SIMPLE_SIGNING_LAYER, Signature, read_attestation,
-        read_bundle, read_simple,
+        BUNDLE_LAYER, ENVELOPE_LAYER, LegacyLayer, NoSignature, SIMPLE_SIGNING_LAYER, Signature,
+        read_attestation, read_bundle, read_simple,
     },
     source::Wanted,
 };
 
 /// Referrers of one subject that are fetched.
 const MAX_REFERRERS: usize = 64;
-
-/// Layers of one manifest that are taken for signatures.
-const MAX_SIGNATURES: usize = 64;
 
 /// The most of a simple-signing payload that is read.
 const MAX_PAYLOAD: usize = 64 * 1024;
@@ -30,8 +29,8 @@ const MAX_BUNDLE: usize = 1 << 20;
 /// The same where SBOMs and provenance are wanted, which they hold whole.
 const MAX_ATTESTATION: usize = ROOM_OF_ONE;
 
-/// The beginning of a bundle's media type, whatever its version.
-const BUNDLE_LAYER: &str = "application/vnd.dev.sigstore.bundle";
+/// Blobs of no more bytes are asked for several at once: most signatures are such.
+const SMALL: usize = 32 << 10;
 
 /// Signatures of another system.
 const NOTATION: &str = "application/vnd.cncf.notary.signature";
@@ -40,19 +39,35 @@ const NOTATION: &str = "application/vnd.cncf.notary.signature";
 pub(super) async fn collect<'a>(reader: Reader<'_>, subject: &Digest, wanted: &'a Wanted) -> Findings<'a> {
     let mut findings = Findings::new(subject.clone(), wanted);
     let collector = Collector { reader, wanted };
+    let mut pieces = Pieces::default();
     let (tags, referrers) = tokio::join!(collector.tags(subject), reader.referrers(subject));
     for (purpose, tagged) in tags {
         match tagged {
-            Ok(Some(document)) => collector.tagged(purpose, &document, &mut findings).await,
+            Ok(Some(document)) => collector.tagged(purpose, document, &mut findings, &mut pieces),
             Ok(None) => {}
             Err(fault) => findings.fault(fault),
         }
     }
+    collector.look(&mut pieces, &mut findings).await;
     match referrers {
-        Ok(referrers) => collector.referrers(referrers, &mut findings).await,
+        Ok(referrers) => collector.referrers(referrers, &mut findings, &mut pieces).await,
         Err(fault) => findings.fault(fault),
     }
     findings
+}
+
+/// What is still to be looked at of one subject.
+#[derive(Default)]
+struct Pieces {
+    blobs: Vec<Blob>,
+    /// A bundle has all that it says in itself: named again, it says nothing new.
+    bundles: HashSet<Digest>,
+}
+
+/// A blob, and the layers of one manifest that name it: cosign's differ in what is written beside them.
+struct Blob {
+    layers: Vec<Descriptor>,
+    limit: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -89,18 +104,18 @@ impl Collector<'_> {
         answers.into_iter().filter_map(|(purpose, answer)| Some((purpose, answer?))).collect()
     }
 
-    async fn tagged(&self, purpose: Purpose, document: &Document, findings: &mut Findings<'_>) {
-        let Manifest::Image(image) = &document.manifest else {
+    fn tagged(&self, purpose: Purpose, document: Document, findings: &mut Findings<'_>, pieces: &mut Pieces) {
+        let Manifest::Image(image) = document.manifest else {
             return findings.refuse(&NoSignature::Kind);
         };
         if purpose == Purpose::Sbom {
-            return self.sbom(image, &document.digest, findings);
+            return self.sbom(&image, &document.digest, findings);
         }
-        self.layers(image, findings).await;
+        self.layers(*image, findings, pieces);
     }
 
     /// Fetches what refers to the subject and looks what it is.
-    async fn referrers(&self, mut listed: Vec<Referrer>, findings: &mut Findings<'_>) {
+    async fn referrers(&self, mut listed: Vec<Referrer>, findings: &mut Findings<'_>, pieces: &mut Pieces) {
         // What is said to be a bundle comes first: it is mostly true, and nothing but order depends on it.
         let kind = |listed: &Referrer| {
             listed.artifact_type.as_deref().is_some_and(|kind| kind.starts_with(BUNDLE_LAYER))
@@ -111,23 +126,27 @@ impl Collector<'_> {
             findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
             listed.truncate(MAX_REFERRERS);
         }
-        for Referrer { digest, .. } in listed {
+        for listed in listed.chunks(AT_ONCE) {
             if findings.is_enough() {
                 return;
             }
-            match self.reader.manifest(&digest).await {
-                Ok(Document { digest, manifest: Manifest::Image(image), .. }) => {
-                    self.referrer(&image, &digest, findings).await;
+            let asked = listed.iter().map(|Referrer { digest, .. }| self.reader.manifest(digest));
+            for manifest in join_all(asked).await {
+                match manifest {
+                    Ok(Document { digest, manifest: Manifest::Image(image), .. }) => {
+                        self.referrer(*image, &digest, findings, pieces);
+                    }
+                    // An index may refer to a subject too, and manifests of kinds that are not known here: none of
+                    // them is of the kinds looked for.
+                    Ok(_) | Err(Fault::Unsupported { .. }) => {}
+                    Err(fault) => findings.fault(fault),
                 }
-                // An index may refer to a subject too, and manifests of kinds that are not known here: none of them
-                // is of the kinds looked for.
-                Ok(_) | Err(Fault::Unsupported { .. }) => {}
-                Err(fault) => findings.fault(fault),
             }
+            self.look(pieces, findings).await;
         }
     }
 
-    async fn referrer(&self, image: &Image, digest: &Digest, findings: &mut Findings<'_>) {
+    fn referrer(&self, image: Image, digest: &Digest, findings: &mut Findings<'_>, pieces: &mut Pieces) {
         // The list is the registry's word; this is the artifact's own.
         if image.subject.as_ref() != Some(&findings.subject) {
             return;
@@ -136,8 +155,8 @@ impl Collector<'_> {
             let detail = "it is signed with Notation, which is not supported";
             findings.refuse_all(&Refusal { reason: Reason::FormatUnsupported, detail: detail.to_owned() });
         }
-        self.sbom(image, digest, findings);
-        self.layers(image, findings).await;
+        self.sbom(&image, digest, findings);
+        self.layers(image, findings, pieces);
     }
 
     /// An SBOM that stands by itself.
@@ -152,33 +171,91 @@ impl Collector<'_> {
         }
     }
 
-    /// Reads those layers that hold signatures or attestations.
-    async fn layers(&self, image: &Image, findings: &mut Findings<'_>) {
+    /// Puts those layers that hold signatures or attestations among the pieces.
+    fn layers(&self, image: Image, findings: &mut Findings<'_>, pieces: &mut Pieces) {
         let whole = self.wanted.sbom.is_some() || self.wanted.base.is_some();
         let bundle = if whole { MAX_ATTESTATION } else { MAX_BUNDLE };
-        let known = image.layers.iter().filter_map(|layer| match layer.media_type.as_str() {
+        let known = image.layers.into_iter().filter_map(|layer| match layer.media_type.as_str() {
             SIMPLE_SIGNING_LAYER => Some((layer, MAX_PAYLOAD)),
             ENVELOPE_LAYER => Some((layer, bundle)),
             other if other.starts_with(BUNDLE_LAYER) => Some((layer, bundle)),
             _ => None,
         });
+        let first = pieces.blobs.len();
         for (at, (layer, limit)) in known.enumerate() {
+            if at == MAX_EVIDENCE {
+                let detail = format!("of its signatures only {MAX_EVIDENCE} are looked at");
+                return findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
+            }
+            if layer.media_type.starts_with(BUNDLE_LAYER) && !pieces.bundles.insert(layer.digest.clone()) {
+                continue;
+            }
+            let same = pieces.blobs.iter_mut().skip(first).find(|blob| blob.is_of(&layer));
+            match same {
+                Some(blob) => blob.layers.push(layer),
+                None => pieces.blobs.push(Blob { layers: vec![layer], limit }),
+            }
+        }
+    }
+
+    /// Looks at the pieces, in their order.
+    async fn look(&self, pieces: &mut Pieces, findings: &mut Findings<'_>) {
+        for blobs in std::mem::take(&mut pieces.blobs).chunks(AT_ONCE) {
             if findings.is_enough() {
                 return;
             }
-            if at == MAX_SIGNATURES {
-                let detail = format!("of its signatures only {MAX_SIGNATURES} are looked at");
-                return findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
-            }
-            match self.reader.blob(layer, limit).await {
-                Ok(content) => {
-                    let _alone = self.reader.client.parsing(content.len()).await;
-                    match read(layer, &content) {
-                        Ok(signature) => findings.consider(&signature),
-                        Err(no_signature) => findings.refuse(&no_signature),
-                    }
+            let small = join_all(blobs.iter().map(|blob| self.small(blob))).await;
+            for (blob, small) in blobs.iter().zip(small) {
+                if findings.is_enough() {
+                    return;
                 }
-                Err(fault) => findings.fault(fault),
+                match small {
+                    None => self.large(blob, findings).await,
+                    Some(Ok(content)) => blob.consider(&content, findings),
+                    Some(Err(fault)) => findings.fault(fault),
+                }
+            }
+        }
+    }
+
+    /// The content of a small blob. It is copied, so that what is asked for beside it finds its room.
+    async fn small(&self, blob: &Blob) -> Option<Result<Vec<u8>, Fault>> {
+        let layer = blob.layers.first()?;
+        if usize::try_from(layer.size).is_ok_and(|size| size <= SMALL) {
+            Some(self.reader.blob(layer, blob.limit).await.map(|content| content.to_vec()))
+        } else {
+            None
+        }
+    }
+
+    async fn large(&self, blob: &Blob, findings: &mut Findings<'_>) {
+        let Some(layer) = blob.layers.first() else { return };
+        let _alone = match self.reader.budget.alone(self.reader.image.host()).await {
+            Ok(alone) => alone,
+            Err(fault) => return findings.fault(fault),
+        };
+        match self.reader.blob(layer, blob.limit).await {
+            Ok(content) => {
+                let _parsing = self.reader.client.parsing(content.len()).await;
+                blob.consider(&content, findings);
+            }
+            Err(fault) => findings.fault(fault),
+        }
+    }
+}
+
+impl Blob {
+    fn is_of(&self, layer: &Descriptor) -> bool {
+        self.layers.first().is_some_and(|first| {
+            first.digest == layer.digest && first.media_type == layer.media_type && first.size == layer.size
+        })
+    }
+
+    fn consider(&self, content: &[u8], findings: &mut Findings<'_>) {
+        for layer in &self.layers {
+            match read(layer, content) {
+                Ok(signature) => findings.consider(&signature),
+                Err(no_signature) => findings.refuse(&no_signature),
             }
         }
     }

@@ -1,14 +1,14 @@
 //! Registries that are slow, overloaded, broken or gone: a clear reason in time, and no request too many.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 use zastava_common::evidence::{
-    Digest, Evidence, Fault, ImageReference, Outcome, Source, Wanted,
+    Digest, Evidence, Fault, Outcome, Source, Wanted,
     registry::{Endpoint, PullSecrets, Registry, RegistryConfig},
 };
 
@@ -107,49 +107,6 @@ async fn many_large_answers_at_once_are_all_read() {
         assert_eq!((sbom.found, sbom.unknown), (vec![], None));
     }
     assert!(fake.asked().iter().filter(|asked| asked.path.contains("/blobs/")).count() == 12);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_registry_whose_manifests_are_large_has_a_number_of_them_in_memory() {
-    let made = made();
-    let fake = Fake::with(&[]).await;
-    // As large as it may be, and nothing comes of it.
-    let app = String::from_utf8(crate::made::blob(made.digest("app"))).unwrap();
-    let padded = |n: usize| app.replacen('{', &format!("{{\"x{n}\":\"{}\",", "x".repeat(3 << 20)), 1);
-    let digests: Vec<Digest> = (0..2)
-        .map(|n| {
-            let content = padded(n);
-            let digest = Digest::sha256(content.as_bytes());
-            fake.on(&format!("/v2/team/app/manifests/{digest}"), move |_| ok(MANIFEST, content.clone()));
-            digest
-        })
-        .collect();
-    fake.on("/v2/team/app/referrers/", |_| {
-        ok(INDEX, Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>()))
-    });
-    let source = fake.source();
-    let gather = async |source: &Source, image: &ImageReference, digest: &Digest| {
-        source.gather(image, digest, &signed_by(any(vec![key("p256")])), &PullSecrets::default()).await
-    };
-    let (image, none) = (fake.image(), PullSecrets::default());
-    let first = {
-        let (source, image, digest) = (source.clone(), image.clone(), digests[0].clone());
-        let wanted = signed_by(any(vec![key("p256")]));
-        tokio::spawn(async move { source.gather(&image, &digest, &wanted, &PullSecrets::default()).await })
-    };
-    // It has its manifest, and waits for the list.
-    while !fake.asked().iter().any(|asked| asked.path.contains("/referrers/")) {
-        tokio::task::yield_now().await;
-    }
-    let fault = gather(&source, &image, &digests[1]).await.unwrap_err();
-    assert!(matches!(fault, Fault::Busy { .. }), "{fault}");
-    // A small one has its place; its configuration is not there.
-    let layers = source.layers(&image, made.digest("app"), &none).await;
-    assert!(matches!(layers, Err(Fault::NotFound { .. })), "{layers:?}");
-    first.abort();
-    assert!(first.await.is_err());
-    fake.on("/v2/team/app/referrers/", |_| answer_with(404, &[], ""));
-    assert!(gather(&source, &image, &digests[1]).await.is_ok());
 }
 
 #[tokio::test]
