@@ -10,7 +10,7 @@ mod trim;
 use serde::Deserialize;
 
 pub use self::annotations::Annotations;
-pub(crate) use self::trim::MAX_EVIDENCE;
+pub(crate) use self::{annotations::BUNDLE_PREDICATE, trim::MAX_EVIDENCE};
 use self::{annotations::asked_for, keys::Keys};
 use super::digest::Digest;
 

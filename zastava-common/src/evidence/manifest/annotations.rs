@@ -7,9 +7,13 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 pub type Annotations = BTreeMap<String, String>;
 
-/// Those that are kept: of cosign's layers, of BuildKit's attestations, of what an image says about its base.
-const ASKED_FOR: [&str; 10] = [
+/// What a bundle states, as its signer wrote it on the manifest and registries repeat it in their lists of referrers.
+pub(crate) const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+
+/// Those that are kept: of cosign's layers, of bundles, of BuildKit's attestations, of what an image says about its base.
+const ASKED_FOR: [&str; 11] = [
     "dev.cosignproject.cosign/signature",
+    BUNDLE_PREDICATE,
     "dev.sigstore.cosign/bundle",
     "dev.sigstore.cosign/certificate",
     "dev.sigstore.cosign/chain",

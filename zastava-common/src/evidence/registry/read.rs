@@ -12,7 +12,7 @@ use super::{
 use crate::{
     evidence::{
         Digest, Fault, ImageReference,
-        manifest::{ACCEPT, Descriptor, Index, MAX_MANIFEST, Manifest, NoManifest},
+        manifest::{ACCEPT, BUNDLE_PREDICATE, Descriptor, Index, MAX_MANIFEST, Manifest, NoManifest},
     },
     net::{Answer, Held},
 };
@@ -53,6 +53,8 @@ pub(crate) struct Referrer {
     pub(crate) digest: Digest,
     /// As it is said to be; absent also where that is too long to be any.
     pub(crate) artifact_type: Option<String>,
+    /// Of a bundle: what it is said to state.
+    pub(crate) predicate_type: Option<String>,
 }
 
 /// Asks one place after another until one has it. Where none has, the last one speaks: it is the registry itself.
@@ -316,9 +318,13 @@ fn check(place: &Place, digest: &Digest, body: &[u8]) -> Result<(), Fault> {
 }
 
 fn referrers(index: Index) -> impl Iterator<Item = Referrer> {
-    index.manifests.into_iter().map(|Descriptor { digest, artifact_type, .. }| Referrer {
-        digest,
-        artifact_type: artifact_type.filter(|kind| kind.len() <= MAX_TYPE),
+    let short = |kind: &String| kind.len() <= MAX_TYPE;
+    index.manifests.into_iter().map(move |Descriptor { digest, artifact_type, mut annotations, .. }| {
+        Referrer {
+            digest,
+            artifact_type: artifact_type.filter(short),
+            predicate_type: annotations.remove(BUNDLE_PREDICATE).filter(short),
+        }
     })
 }
 

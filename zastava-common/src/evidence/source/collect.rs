@@ -11,8 +11,8 @@ use crate::evidence::{
     predicate,
     registry::{AT_ONCE, Document, ROOM_OF_ONE, Reader, Referrer},
     signature::{
-        BUNDLE_LAYER, ENVELOPE_LAYER, LegacyLayer, NoSignature, SIMPLE_SIGNING_LAYER, Signature,
-        read_attestation, read_bundle, read_simple,
+        BUNDLE_LAYER, ENVELOPE_LAYER, LegacyLayer, NoSignature, SIGNED_IMAGE, SIMPLE_SIGNING_LAYER,
+        Signature, read_attestation, read_bundle, read_simple,
     },
     source::Wanted,
 };
@@ -116,11 +116,7 @@ impl Collector<'_> {
 
     /// Fetches what refers to the subject and looks what it is.
     async fn referrers(&self, mut listed: Vec<Referrer>, findings: &mut Findings<'_>, pieces: &mut Pieces) {
-        // What is said to be a bundle comes first: it is mostly true, and nothing but order depends on it.
-        let kind = |listed: &Referrer| {
-            listed.artifact_type.as_deref().is_some_and(|kind| kind.starts_with(BUNDLE_LAYER))
-        };
-        listed.sort_by_key(|listed| !kind(listed));
+        listed.sort_by_key(|listed| self.order(listed));
         if listed.len() > MAX_REFERRERS {
             let detail = format!("it has {} referrers, of which {MAX_REFERRERS} are looked at", listed.len());
             findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
@@ -143,6 +139,23 @@ impl Collector<'_> {
                 }
             }
             self.look(pieces, findings).await;
+        }
+    }
+
+    /// When a referrer is looked at, by what it is said to be: that is mostly true, and nothing but the order depends on
+    /// it. What is wanted comes first, then what may be, for scanners leave hundreds of others.
+    fn order(&self, Referrer { artifact_type, predicate_type, .. }: &Referrer) -> u8 {
+        let Wanted { signatures, sbom, base } = self.wanted;
+        let artifact_type = artifact_type.as_deref().unwrap_or_default();
+        let bundle = artifact_type.starts_with(BUNDLE_LAYER);
+        match predicate_type.as_deref() {
+            Some(SIGNED_IMAGE) if signatures.is_some() => 0,
+            Some(kind) if sbom.is_some() && predicate::sbom(kind).is_some() => 1,
+            Some(kind) if base.is_some() && predicate::is_provenance(kind) => 1,
+            _ if sbom.is_some() && predicate::sbom_media_type(artifact_type).is_some() => 1,
+            None if bundle => 2,
+            _ if bundle => 3,
+            _ => 4,
         }
     }
 

@@ -298,3 +298,28 @@ async fn an_image_of_many_platforms_with_everything_is_within_the_budget() {
     let base = evidence.base.unwrap();
     assert_eq!((base.provenance, base.layers.len(), base.unknown, base.refused), (true, 20, None, None));
 }
+
+#[tokio::test]
+async fn a_signature_behind_two_hundred_other_referrers_is_found() {
+    let pile = Pile::start().await;
+    let (made, signer) = (made(), Signer(KeyPair::generate().unwrap()));
+    let app = made.digest("app");
+    let referrer = |n: usize, predicate_type: &str| {
+        let bundle = signer.bundle(app, predicate_type, &json!({ "n": n }));
+        let mut entry = pile.referrer(app, &[pile.blob(BUNDLE, bundle)]);
+        entry["artifactType"] = BUNDLE.into();
+        entry["annotations"] = json!({ "dev.sigstore.bundle.predicateType": predicate_type });
+        entry
+    };
+    let scans = (0..197).map(|n| referrer(n, "https://cosign.sigstore.dev/attestation/vuln/v1"));
+    let last =
+        ["https://spdx.dev/Document", "https://slsa.dev/provenance/v1", SIGNED].map(|kind| referrer(0, kind));
+    pile.list(app, &scans.chain(last).collect::<Vec<_>>());
+    let wanted = signer.wanted();
+    let signatures = Wanted { signatures: wanted.signatures.clone(), ..Wanted::default() };
+    assert!(pile.gather(app, &signatures).await.unwrap().signatures[0].is_verified());
+    let evidence = pile.gather(app, &wanted).await.unwrap();
+    assert!(evidence.signatures[0].is_verified());
+    assert_eq!(evidence.sbom_level(), Some(SbomLevel::Signed));
+    assert!(evidence.base.unwrap().provenance);
+}
