@@ -21,7 +21,7 @@ use super::{
     config::{BadRegistry, RegistryConfig},
     count::{Counts, RequestCount},
     credentials::Credentials,
-    pace::AFTER_REFUSAL,
+    pace::{AFTER_REFUSAL, Pace},
     place::{self, Kind, Place, Places, Unlisted},
     token, url,
 };
@@ -182,7 +182,8 @@ impl Client {
             if let (Some(pass), true) = (&pass, at_home) {
                 request = request.header(header::AUTHORIZATION, pass.header.clone());
             }
-            let answer = self.send(place, request, question.what, question.limit).await?;
+            let pace = place.pace_at(at_home, question.kind);
+            let answer = self.send(place, pace, request, question.what, question.limit).await?;
             if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok((answer, at_home));
             }
@@ -235,12 +236,13 @@ impl Client {
                     }
                 }
                 // Not followed anywhere: a token server that is elsewhere has a realm that says so.
-                let answer = self.send(place, request, "a token", token::MAX_TOKEN_ANSWER).await?;
+                let answer =
+                    self.send(place, &place.pace, request, "a token", token::MAX_TOKEN_ANSWER).await?;
                 let host = place.host.to_string();
                 match answer.status.as_u16() {
                     200 => {}
-                    429 => return Err(limited(place, &answer)),
-                    status @ 500.. => return Err(failing(place, question.kind, &answer, status)),
+                    429 => return Err(limited(place, &place.pace, &answer)),
+                    status @ 500.. => return Err(failing(place, question.kind, &answer, status, true)),
                     status => return Err(Fault::Denied { host, what: question.what.to_owned(), status }),
                 }
                 let malformed = |cause| Fault::Malformed { host, what: "a token".to_owned(), cause };
@@ -251,9 +253,11 @@ impl Client {
         }
     }
 
+    /// Whoever has trouble is left alone by `pace`.
     async fn send(
         &self,
         place: &Place,
+        pace: &Pace,
         request: http::request::Builder,
         what: &str,
         limit: usize,
@@ -278,7 +282,7 @@ impl Client {
                 NetError::NoRoom => Fault::Busy { host: host.clone() },
                 NetError::Malformed(cause) => malformed(cause),
             };
-            place.pace.heed(&fault, None);
+            pace.heed(&fault, None);
             fault
         })
     }
@@ -300,29 +304,29 @@ fn judge(place: &Place, question: &Question<'_>, answer: Answer, at_home: bool) 
         status @ (401 | 403) if at_home => {
             Err(Fault::Denied { host, what: question.what.to_owned(), status })
         }
-        429 => Err(limited(place, &answer)),
+        429 => Err(limited(place, place.pace_at(at_home, question.kind), &answer)),
         // Not implemented is no trouble: the registry says what it is.
         501 => Ok(answer),
         status @ (100..=199 | 300..=399 | 401 | 403 | 500..) => {
-            Err(failing(place, question.kind, &answer, status))
+            Err(failing(place, question.kind, &answer, status, at_home))
         }
         _ => Ok(answer),
     }
 }
 
-fn limited(place: &Place, answer: &Answer) -> Fault {
+fn limited(place: &Place, pace: &Pace, answer: &Answer) -> Fault {
     let asked = retry_after(answer);
     let wait = asked.unwrap_or(AFTER_REFUSAL);
     let fault = Fault::RateLimited { host: place.host.to_string(), wait };
-    place.pace.heed(&fault, asked);
+    pace.heed(&fault, asked);
     fault
 }
 
 /// A registry that says when to come back speaks of itself.
-fn failing(place: &Place, kind: Kind, answer: &Answer, status: u16) -> Fault {
+fn failing(place: &Place, kind: Kind, answer: &Answer, status: u16, at_home: bool) -> Fault {
     let asked = retry_after(answer);
     let fault = Fault::Failing { host: place.host.to_string(), status };
-    let pace = if asked.is_some() { &place.pace } else { place.pace_of(kind) };
+    let pace = place.pace_at(at_home && asked.is_some(), kind);
     pace.heed(&fault, asked);
     fault
 }

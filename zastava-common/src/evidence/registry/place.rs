@@ -81,6 +81,12 @@ impl Place {
         Self { counted_as: "other".to_owned(), ..place }
     }
 
+    /// What trouble slows down: everything that is asked here, where it is the place's own; else, where it has to do with
+    /// one kind of question or is that of another server that this kind is sent to, nothing but that kind.
+    pub(super) fn pace_at(&self, own: bool, kind: Kind) -> &Pace {
+        if own { &self.pace } else { self.pace_of(kind) }
+    }
+
     pub(super) fn pace_of(&self, kind: Kind) -> &Pace {
         let [manifests, blobs, referrers] = &self.pace_of;
         match kind {

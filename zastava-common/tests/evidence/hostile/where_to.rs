@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use tokio::net::TcpListener;
 use zastava_common::evidence::{
-    Fault, Source,
+    Fault, Outcome, Source,
     registry::{PullSecrets, RegistryConfig},
 };
 
@@ -114,5 +115,36 @@ async fn what_is_no_address_of_the_web_is_refused_as_it_is_written() {
         fake.on("/v2/", move |_| answer_with(307, &[("location", target)], ""));
         let fault = resolve(&fake).await;
         assert!(matches!(fault, Fault::RedirectRefused { .. }), "{target}: {fault}");
+    }
+}
+
+#[tokio::test]
+async fn trouble_where_blobs_are_is_not_the_registrys_own() {
+    let made = made();
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (gone, limiting) = (gone.local_addr().unwrap().to_string(), Fake::start().await);
+    limiting.on("/", |_| answer_with(429, &[("retry-after", "30")], ""));
+    for storage in [gone, limiting.host.clone()] {
+        let fake = Fake::with(&["p256-bundle"]).await;
+        let location = format!("http://{storage}/blob");
+        fake.on("/v2/team/app/blobs/", move |_| answer_with(307, &[("location", &location)], ""));
+        let layer = made.layers("p256-bundle").remove(0).0.digest;
+        let location = format!("http://{storage}/blob");
+        fake.on(&format!("/v2/team/app/blobs/{layer}"), move |_| {
+            answer_with(307, &[("location", &location)], "")
+        });
+        let mut config = fake.config();
+        config.private_hosts.insert(storage.parse().unwrap());
+        let source = Source::new(&config).unwrap();
+        let wanted = signed_by(any(vec![key("p256")]));
+        for _ in 0..3 {
+            let evidence =
+                source.gather(&fake.image(), made.digest("app"), &wanted, &PullSecrets::default()).await;
+            let outcome = &evidence.expect("the manifest is there").signatures[0].outcome;
+            assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        }
+        // The storage itself is left alone.
+        let blobs = fake.asked().iter().filter(|asked| asked.path.contains("/blobs/")).count();
+        assert_eq!(blobs, 1);
     }
 }
