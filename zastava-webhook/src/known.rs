@@ -137,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_a_pod_names_makes_no_outage() {
-        assert!(outage(&denied().explained_by(None, false)));
+    fn a_registry_that_refuses_access_makes_no_outage_whatever_a_pod_names() {
+        assert!(!outage(&denied().explained_by(None, false)));
         assert!(!outage(&denied().explained_by(None, true)));
         let secret = |outage| Missing::PullSecret { why: "none".to_owned(), outage };
         assert!(!outage(&denied().explained_by(Some(&secret(false)), false)));

@@ -161,7 +161,7 @@ reasons! {
         "push it as an OCI or Docker (schema 2) image";
     RegistryAccess "registry_access"
         "The registry refuses access."
-        "give the webhook credentials (registries), or check those it has";
+        "give the webhook credentials (registries), or have it use the pod's (pullSecrets); check those it has";
     RegistryRateLimited "registry_rate_limited"
         "The registry asks to wait."
         "try again later; credentials or a mirror raise the limit";

@@ -8,7 +8,7 @@ pub enum Fault {
     #[error("{what} is not in the registry {host}")]
     NotFound { host: String, what: String },
     #[error(
-        "the registry {host} refuses access to {what} ({status}): give it credentials, or check those it has"
+        "the registry {host} refuses access to {what} ({status}): give the webhook credentials for it, or check those it has"
     )]
     Denied { host: String, what: String, status: u16 },
     #[error("the registry {host} asks to wait {}s before the next request", wait.as_secs())]
@@ -71,14 +71,15 @@ impl Fault {
     /// of these, somebody who may write to the repository can make as many as they like.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Denied { .. }
-            | Self::RateLimited { .. }
+            Self::RateLimited { .. }
             | Self::Failing { .. }
             | Self::Unreachable { .. }
             | Self::Tls { .. }
             | Self::Timeout { .. }
             | Self::Busy { .. } => true,
-            Self::NotFound { .. }
+            // Whoever owns a repository says who may read it.
+            Self::Denied { .. }
+            | Self::NotFound { .. }
             | Self::TooLarge { .. }
             | Self::TooMany { .. }
             | Self::OtherContent { .. }

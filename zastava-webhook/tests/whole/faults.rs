@@ -30,6 +30,8 @@ async fn a_registry_that_does_not_answer_as_it_should_is_told_in_time_and_the_na
         (Mood::Status(500), "registry_failing", true),
         (Mood::Status(429), "registry_rate_limited", true),
         (Mood::Slow(Duration::from_mins(1)), "deadline_exceeded", true),
+        (Mood::Status(401), "registry_access", false),
+        (Mood::Status(403), "registry_access", false),
         (Mood::Endless, "registry_too_much", false),
         (Mood::RedirectLoop, "registry_redirect_refused", false),
         (Mood::Wrong, "registry_other_content", false),

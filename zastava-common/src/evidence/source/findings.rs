@@ -126,10 +126,10 @@ impl<'a> Findings<'a> {
         self.refuse_all(&Refusal { reason, detail: why.to_string() });
     }
 
-    /// Takes into account what could not be read of the registry: an outage leaves everything open; what is broken,
-    /// missing or too large is no evidence, and never will be.
+    /// Takes into account what could not be read of the registry: an outage leaves everything open, and so does what only
+    /// others may read; what is broken, missing or too large is no evidence, and never will be.
     pub(super) fn fault(&mut self, fault: Fault) {
-        if fault.is_outage() {
+        if fault.is_outage() || matches!(fault, Fault::Denied { .. }) {
             self.unknown.get_or_insert(fault);
         } else {
             self.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail: fault.to_string() });
