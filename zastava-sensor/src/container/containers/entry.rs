@@ -217,11 +217,13 @@ impl Entry {
         let cgroup_id = made.map(|(cgroup_id, _)| cgroup_id).or(origin.cgroup_id);
         let began_ns = if process.existing { process.key.start_boot_ns } else { at };
         let mut life = Life::new(cgroup_id, made.is_some(), began_ns, shared.unattributed);
+        // What the runtime said of a life before is no word of this one.
+        self.stopped = self.stopped.take().filter(|stopped| is_of(stopped, began_ns));
         if let Some((_, gone_ns)) = self.gone.filter(|(gone, at)| Some(*gone) == cgroup_id && *at >= began_ns)
         {
             life.ended(gone_ns, None, shared.noticed(now));
         }
-        if let Some((_, at)) = self.stopped.as_ref().filter(|stopped| is_of(stopped, began_ns)) {
+        if let Some((_, at)) = &self.stopped {
             life.ended(at.unwrap_or(now), None, shared.noticed(now));
         }
         self.life = Some(Box::new(life));
@@ -318,9 +320,13 @@ impl Entry {
         self.losses.total()
     }
 
-    /// Of its init, by the runtime's word.
+    /// Of its init, by the runtime's word; not the next life's, of which that may tell before this one's start is told.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.running.and_then(|running| running.pid)
+        let Running { pid, since_ns, .. } = self.running?;
+        let life = self.life.as_ref().zip(since_ns);
+        let is_next =
+            |pid: u32| life.is_some_and(|(life, since)| life.was_over(pid, since.saturating_sub(SLOP_NS)));
+        pid.filter(|pid| !is_next(*pid))
     }
 }
 

@@ -185,6 +185,13 @@ impl Life {
         self.end.is_some() || self.candidate(pid).is_some_and(|candidate| candidate.exit.is_some())
     }
 
+    /// Whether it was over at that time, as far as is known now, and this one's exec was not told in it.
+    pub(super) fn was_over(&self, pid: u32, at: u64) -> bool {
+        let exit = || self.candidate(None).and_then(|candidate| candidate.exit);
+        let over = self.end.map(|end| end.boot_ns).or_else(|| exit().map(|(exited, _)| exited.boot_ns));
+        over.is_some_and(|over| over < at) && self.candidate(Some(pid)).is_none()
+    }
+
     /// It will not be known better which process is the first: its exit is the end.
     pub(super) fn settle_exit(&mut self, pid: Option<u32>) {
         if let Some((exited, noticed)) = self.candidate(pid).and_then(|candidate| candidate.exit) {

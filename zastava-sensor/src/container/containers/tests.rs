@@ -1,5 +1,6 @@
 //! A scripted kernel and a scripted runtime, and a clock that the script sets.
 
+mod anew;
 mod churn;
 mod claim;
 mod holding;

@@ -124,6 +124,9 @@ impl Memory {
     /// Its end with all that is known of it. `None`: nothing in it is new.
     pub(super) fn stopped(&mut self, id: &str, stop: Stop) -> Option<Stop> {
         let Some(entry) = self.known.get_mut(id) else { return Some(stop) };
+        if entry.is_of_life_before(&stop) {
+            return Some(stop);
+        }
         let description = Arc::make_mut(&mut entry.description);
         description.pid = None;
         description.state = State::Exited;
@@ -154,6 +157,15 @@ impl Entry {
         if self.stop.take().is_some() {
             self.oom = false;
         }
+    }
+
+    /// Whether it began anew since, which was told before this end. Docker may tell of a short one that it ended before
+    /// it began: then that is all that it tells of the end.
+    fn is_of_life_before(&self, stop: &Stop) -> bool {
+        let Description { state, started, .. } = &*self.description;
+        let before = |at: Option<SystemTime>| at.zip(*started).is_some_and(|(at, started)| at < started);
+        let ended = self.stop.as_ref().is_some_and(|told| !before(told.at));
+        before(stop.at) && (*state == State::Running || ended)
     }
 }
 

@@ -100,9 +100,10 @@ impl Client for Docker {
         loop {
             match lines.next().await.map(|line| event::change(&line)) {
                 Ok(Ok(Some(change))) => {
-                    // Whether memory ran out Podman tells only when it is asked.
+                    // Whether memory ran out Podman tells only when it is asked. It may have begun anew by then, as its
+                    // policy says, and is the next life then: the end itself is told by the event.
                     let asks = self.is_podman() && matches!(change.what, What::Stopped(_));
-                    let ask = asks.then(|| Change { key: change.key.clone(), what: What::Stopped(None) });
+                    let ask = asks.then(|| Change { key: change.key.clone(), what: What::Changed });
                     for change in ask.into_iter().chain([change]) {
                         if changes.send(change).await.is_err() {
                             return Failure::Lost("nobody listens any more".to_owned());

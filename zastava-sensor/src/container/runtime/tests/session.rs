@@ -1,7 +1,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -26,7 +26,7 @@ use super::{
     description, engine, next, short, until,
 };
 use crate::container::{
-    description::{Description, Owner, Pod},
+    description::{Description, Owner, Pod, State},
     reason,
 };
 
@@ -38,6 +38,8 @@ struct Script {
     engine: Arc<Engine>,
     there: Mutex<Vec<Key>>,
     answers: Mutex<HashMap<String, Failure>>,
+    /// Those that are told otherwise than as running.
+    told: Mutex<HashMap<String, Told>>,
     /// The first question about these has no answer.
     silent: Mutex<HashSet<String>>,
     /// Those asked about wait until they are let go.
@@ -76,6 +78,9 @@ impl Client for Scripted {
         }
         if lock(&self.0.silent).remove(&*key.id) {
             return Err(Failure::Silent);
+        }
+        if let Some(told) = lock(&self.0.told).get(&*key.id) {
+            return Ok(told.clone());
         }
         match lock(&self.0.answers).get(&*key.id) {
             Some(failure) => Err(failure.clone()),
@@ -135,6 +140,7 @@ impl Playing {
             engine: engine(),
             there: Mutex::new(there.iter().map(|id| key(id)).collect()),
             answers: Mutex::default(),
+            told: Mutex::default(),
             silent: Mutex::default(),
             hanging: Mutex::new(hanging.iter().map(|id| ((*id).to_owned(), Arc::default())).collect()),
             changes: Mutex::new(Some(script)),
@@ -261,6 +267,47 @@ async fn what_cannot_be_described_is_refused_with_its_reason_and_its_end_is_told
     let told = until(&mut playing.news, |news| matches!(news, News::Stopped { .. })).await;
     let refused = format!("refused b: {}", reason::ANSWER_TOO_LARGE);
     assert_eq!(short(&told), [refused.as_str(), refused.as_str(), "stopped b"]);
+}
+
+/// As Podman does it: `died` is written, then the container begins anew while it is asked about.
+#[tokio::test]
+async fn an_end_that_is_told_when_the_next_life_runs_is_not_that_ones() {
+    let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    let ended = |code, at| Stop { at, ..Stop::with_code(code) };
+    let runs = |pid, started| Description { pid: Some(pid), started, ..description("a") };
+    let mut playing = Playing::start(&[], &[]);
+    let tell = |description, stop| {
+        lock(&playing.script.told).insert("a".to_owned(), Told { description, stop });
+    };
+    tell(runs(5, at(10)), None);
+    playing.change("a", What::Started { pid: None, rootfs: None, at: at(10) }).await;
+    until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
+    tell(runs(6, at(30)), None);
+    playing.change("a", What::Changed).await;
+    playing.change("a", What::Stopped(Some(ended(3, at(20))))).await;
+    playing.change("a", What::Changed).await;
+    let told = until(&mut playing.news, |news| matches!(news, News::Stopped { .. })).await;
+    assert_eq!(short(&told), ["described a", "stopped a"]);
+    assert_eq!(told[1], News::Stopped { id: "a".into(), exit: ended(3, at(20)) });
+    // And who asks is told of the one that runs.
+    assert_eq!(playing.ask("a").await, Ok(()));
+    assert_eq!(next(&mut playing.news).await, News::Described(Arc::new(runs(6, at(30)))));
+    playing.change("a", What::Started { pid: None, rootfs: None, at: at(30) }).await;
+    assert_eq!(short(&[next(&mut playing.news).await]), ["started a"]);
+    // That one ends too, before the end of the first was told again.
+    let exited = Description { state: State::Exited, pid: None, ..runs(6, at(30)) };
+    tell(exited, Some(ended(4, at(40))));
+    playing.change("a", What::Changed).await;
+    playing.change("a", What::Stopped(Some(ended(3, at(20))))).await;
+    playing.change("a", What::Stopped(Some(ended(4, at(41))))).await;
+    playing.change("a", What::Removed).await;
+    let told = until(&mut playing.news, |news| matches!(news, News::Removed { .. })).await;
+    assert_eq!(short(&told), ["described a", "stopped a", "stopped a", "removed a"]);
+    let exits = told.iter().filter_map(|news| match news {
+        News::Stopped { exit, .. } => Some(exit.clone()),
+        _ => None,
+    });
+    assert_eq!(exits.collect::<Vec<_>>(), [ended(4, at(40)), ended(3, at(20))]);
 }
 
 #[tokio::test]
