@@ -35,8 +35,9 @@ impl Docker {
         let (image, diff_ids) = self.image(&container).await?;
         let started = rfc3339(&container.state.started_at);
         let state = match container.state.status.as_str() {
-            "running" | "paused" | "restarting" | "stopping" => Running,
-            "exited" | "dead" | "stopped" | "removing" => Exited,
+            "running" | "paused" | "stopping" => Running,
+            // Docker says so of one that ended and waits for its policy to start it anew.
+            "exited" | "dead" | "stopped" | "removing" | "restarting" => Exited,
             _ => Created,
         };
         let stop = (state == Exited).then(|| stop(&container.state));

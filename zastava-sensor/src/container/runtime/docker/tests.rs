@@ -119,6 +119,24 @@ async fn a_container_of_docker_is_described() {
     assert_eq!(image.config_digest.as_deref(), Some(CONFIG));
 }
 
+#[tokio::test]
+async fn a_container_that_waits_to_be_started_anew_has_ended() {
+    let mut container: serde_json::Value = serde_json::from_str(DOCKER).unwrap();
+    let state = serde_json::json!({
+        "Status": "restarting", "Running": true, "Restarting": true, "Pid": 0, "ExitCode": 3, "OOMKilled": false,
+        "StartedAt": "2026-01-01T10:00:00Z", "FinishedAt": "2026-01-01T10:00:05Z",
+    });
+    container["State"] = state;
+    let fake = docker(&container.to_string(), DOCKER_IMAGE);
+    let told = fake.client().await.describe(&key(&id(DOCKER))).await.unwrap();
+    assert_eq!((told.description.state, told.description.pid), (State::Exited, None));
+    let Stop { code, at, .. } = told.stop.unwrap();
+    assert_eq!(
+        (code, at),
+        (Some(3), Some("2026-01-01T10:00:05Z".parse::<jiff::Timestamp>().unwrap().into()))
+    );
+}
+
 /// Docker's container with these labels, below this cgroup.
 async fn labelled(cgroup_parent: &str, labels: &[(&str, &str)]) -> Description {
     let mut container: serde_json::Value = serde_json::from_str(DOCKER).unwrap();
