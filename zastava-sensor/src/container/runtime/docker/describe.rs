@@ -70,18 +70,20 @@ impl Docker {
             mounts: mounts(container.mounts.take().unwrap_or_default().into_iter().map(mount)),
             rootfs: container.graph_driver.map(|driver| rootfs(driver, diff_ids)),
             pid,
-            cgroup: cgroup(container.state.cgroup_path).or_else(|| self.cgroup(pid)),
+            cgroup: cgroup(container.state.cgroup_path).or_else(|| self.cgroup(&key.id, pid)),
             created: rfc3339(&container.created),
             started,
         };
         Ok(Told { description, stop })
     }
 
-    /// By the kernel: what Docker says depends on a driver that it does not tell here.
-    fn cgroup(&self, pid: Option<u32>) -> Option<String> {
+    /// By the kernel: what Docker says depends on a driver that it does not tell here. One that is not named after the
+    /// container is not its own but its caller's (`podman run --cgroups=disabled`).
+    fn cgroup(&self, id: &str, pid: Option<u32>) -> Option<String> {
         let bytes = self.settings.procfs.read(pid?, "cgroup", cgroup::LIMIT).ok()?;
         let membership = cgroup::unified(&bytes)?;
-        str::from_utf8(membership.path).ok().map(str::to_owned)
+        let path = str::from_utf8(membership.path).ok()?;
+        path.contains(id).then(|| path.to_owned())
     }
 
     /// The image, and the ids of its layers.

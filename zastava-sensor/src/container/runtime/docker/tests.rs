@@ -21,6 +21,7 @@ use crate::{
         },
     },
     observation::Known,
+    process::proc::ProcRoot,
 };
 
 const DOCKER: &str = include_str!("recorded/docker-20.10-container.json");
@@ -135,6 +136,31 @@ async fn a_container_that_waits_to_be_started_anew_has_ended() {
         (code, at),
         (Some(3), Some("2026-01-01T10:00:05Z".parse::<jiff::Timestamp>().unwrap().into()))
     );
+}
+
+#[tokio::test]
+async fn a_cgroup_that_is_not_named_after_the_container_is_not_taken_for_its_own() {
+    let own = format!("/system.slice/docker-{}.scope", id(DOCKER));
+    let below = format!("{own}/init.scope");
+    let others = ["/user.slice/user-0.slice/session-3.scope", "/init.scope", "/system.slice/runner.service"];
+    for (path, own) in
+        [(own.as_str(), true), (&below, true)].into_iter().chain(others.map(|path| (path, false)))
+    {
+        let procfs = tempfile::tempdir().unwrap();
+        let process = procfs.path().join("4242");
+        std::fs::create_dir(&process).unwrap();
+        std::fs::write(process.join("cgroup"), format!("0::{path}\n")).unwrap();
+        let mut container: serde_json::Value = serde_json::from_str(DOCKER).unwrap();
+        container["State"]["Pid"] = 4242.into();
+        // As Podman has it of one with `--cgroups=disabled`.
+        container["State"]["CgroupPath"] = "".into();
+        let fake = docker(&container.to_string(), DOCKER_IMAGE);
+        let settings =
+            Settings { procfs: ProcRoot::new(procfs.path()), ..Settings::from(&config::Runtime::default()) };
+        let client = Docker::identify(&fake.socket(), &Arc::new(settings)).await.unwrap();
+        let description = client.describe(&key(&id(DOCKER))).await.unwrap().description;
+        assert_eq!(description.cgroup.as_deref(), own.then_some(path), "{path}");
+    }
 }
 
 /// Docker's container with these labels, below this cgroup.
