@@ -64,7 +64,8 @@ pub(super) trait Client: Clone + Send + Sync + 'static {
     /// Sends what changes, in order, until the stream breaks. Waits while nobody receives.
     fn watch(&self, changes: mpsc::Sender<Change>) -> impl Future<Output = Failure> + Send;
 
-    /// All that there are.
+    /// All that there are. Where they are too many or too large to be told ([`Failure::TooLarge`]), each can be asked
+    /// about all the same.
     fn list(&self) -> impl Future<Output = Result<Vec<Key>, Failure>> + Send;
 
     fn describe(&self, key: &Key) -> impl Future<Output = Result<Told, Failure>> + Send;

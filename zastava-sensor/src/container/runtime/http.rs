@@ -53,12 +53,16 @@ pub(super) async fn exchange(
     checked(status, bytes.to_bytes())
 }
 
-/// Lines of an answer that does not end.
+/// Lines of an answer that does not end. Of one that is too long nothing is kept: who made a container's image may have
+/// given it labels of any size, and the events of the others are not to be lost by that.
 pub(super) struct Lines {
     body: Incoming,
     rest: Vec<u8>,
     /// So much of it has no line's end.
     searched: usize,
+    /// The line that comes is too long, and so many were.
+    passing_over: bool,
+    passed_over: u64,
 }
 
 impl Lines {
@@ -68,7 +72,13 @@ impl Lines {
         if status != StatusCode::OK {
             return Err(Failure::Refused(format!("{status} for its events")));
         }
-        Ok(Self { body: response.into_body(), rest: Vec::new(), searched: 0 })
+        Ok(Self {
+            body: response.into_body(),
+            rest: Vec::new(),
+            searched: 0,
+            passing_over: false,
+            passed_over: 0,
+        })
     }
 
     /// The next line; waits as long as there is none.
@@ -80,17 +90,37 @@ impl Lines {
                 let behind = self.rest.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.rest, behind);
                 line.truncate(end);
+                if std::mem::take(&mut self.passing_over) {
+                    continue;
+                }
                 return Ok(line);
             }
-            self.searched = self.rest.len();
-            if self.rest.len() > MAX_LINE {
-                return Err(Failure::TooLarge("a line of more than 4 MiB"));
+            if self.rest.len() > MAX_LINE && !self.passing_over {
+                self.passing_over = true;
+                self.passed_over += 1;
+                self.tell_of_one_passed_over();
             }
+            if self.passing_over {
+                self.rest = Vec::new();
+            }
+            self.searched = self.rest.len();
             match self.body.frame().await {
                 Some(Ok(frame)) => self.rest.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Err(Failure::Lost(plain(&error.to_string()))),
                 None => return Err(Failure::Lost("the stream of events ended".to_owned())),
             }
+        }
+    }
+
+    fn tell_of_one_passed_over(&self) {
+        let count = self.passed_over;
+        if count == 1 {
+            tracing::warn!(
+                "an event of more than 4 MiB is passed over, and its container told by the kernel alone: give no \
+                 container labels of megabytes"
+            );
+        } else {
+            tracing::debug!(count, "events of more than 4 MiB were passed over");
         }
     }
 }

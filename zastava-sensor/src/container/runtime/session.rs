@@ -78,6 +78,8 @@ pub(super) struct Session<'a, C> {
     again: HashSet<Arc<str>>,
     /// The first list was told whole.
     complete: bool,
+    /// The latest list was one that can be read: what is not in it is gone.
+    is_listed: bool,
 }
 
 /// What is to be done for one container.
@@ -116,6 +118,7 @@ impl<'a, C: Client> Session<'a, C> {
             listing: HashSet::new(),
             again: HashSet::new(),
             complete: false,
+            is_listed: true,
         }
     }
 
@@ -142,7 +145,8 @@ impl<'a, C: Client> Session<'a, C> {
         let client = self.client.clone();
         watching.spawn(async move { client.watch(sender).await });
         self.tell(News::Connected(Arc::clone(self.client.engine()))).await?;
-        self.listed = self.client.list().await.map_err(End::Failed)?.into();
+        let keys = self.client.list().await;
+        self.listed = self.readable(keys)?.unwrap_or_default().into();
         let mut complete = Some(complete);
         let mut alive = time::interval_at(Instant::now() + ALIVE_INTERVAL, ALIVE_INTERVAL);
         let mut looks = time::interval_at(Instant::now() + SECOND_LOOK, LOOKS);
@@ -152,7 +156,9 @@ impl<'a, C: Client> Session<'a, C> {
             self.go_on_listing();
             if self.listed.is_empty() && self.listing.is_empty() && !self.complete {
                 self.complete = true;
-                self.tell(News::Listed { engine: Arc::clone(self.client.engine()) }).await?;
+                if self.is_listed {
+                    self.tell(News::Listed { engine: Arc::clone(self.client.engine()) }).await?;
+                }
                 if let Some(complete) = complete.take() {
                     complete();
                 }
@@ -169,7 +175,11 @@ impl<'a, C: Client> Session<'a, C> {
                 }
                 Some(done) = self.jobs.join_next() => match done {
                     Ok(Done::Described { key, work, told }) => self.described(key, work, told).await?,
-                    Ok(Done::Looked { began, keys }) => self.looked(began, keys.map_err(End::Failed)?).await?,
+                    Ok(Done::Looked { began, keys }) => {
+                        if let Some(keys) = self.readable(keys)? {
+                            self.looked(began, keys).await?;
+                        }
+                    }
                     Ok(Done::Alive(answered)) => answered.map_err(End::Failed)?,
                     Err(error) => return Err(End::Failed(Failure::Lost(error.to_string()))),
                 },
@@ -203,6 +213,30 @@ impl<'a, C: Client> Session<'a, C> {
             _ => {}
         }
         self.shared.news.send(news).await.map_err(|_| End::Unheard)
+    }
+
+    /// A list, or `None` where it is too large: one container with huge labels is not to take the names of all others,
+    /// which are told as they change and when they are asked about.
+    fn readable(&mut self, keys: Result<Vec<Key>, Failure>) -> Result<Option<Vec<Key>>, End> {
+        match keys {
+            Ok(keys) => {
+                self.is_listed = true;
+                Ok(Some(keys))
+            }
+            Err(failure @ Failure::TooLarge(_)) => {
+                if std::mem::take(&mut self.is_listed) {
+                    let engine = self.client.engine().kind.word();
+                    tracing::warn!(
+                        engine,
+                        %failure,
+                        "its list of containers cannot be read: each is asked about when it does something; remove \
+                         containers with labels of megabytes, and those that ended"
+                    );
+                }
+                Ok(None)
+            }
+            Err(failure) => Err(End::Failed(failure)),
+        }
     }
 
     fn go_on_listing(&mut self) {

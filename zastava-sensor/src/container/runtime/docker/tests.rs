@@ -337,6 +337,29 @@ async fn lines_of_the_stream_are_changes_and_its_end_is_told() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_too_long_is_passed_over_and_the_next_ones_are_told() {
+    let line = |id: &str, label: &str| {
+        format!(
+            r#"{{"Type":"container","Action":"create","Actor":{{"ID":"{id}","Attributes":{{"a":"{label}"}}}}}}"#
+        )
+    };
+    let long = "<".repeat(18 << 20);
+    let lines = [line("aa", ""), line("bb", &long), line("cc", ""), line("dd", &long), line("ee", "")]
+        .join("\n")
+        + "\n";
+    let fake = Fake::serve(&[("/version", DOCKER_VERSION.to_owned()), (super::DOCKER_EVENTS, lines)]);
+    let client = fake.client().await;
+    let (sender, mut changes) = mpsc::channel(8);
+    let ended = timeout(Duration::from_secs(20), client.watch(sender)).await.unwrap();
+    assert!(matches!(ended, Failure::Lost(_)));
+    let mut told = Vec::new();
+    while let Some(change) = changes.recv().await {
+        told.push(change.key);
+    }
+    assert_eq!(told, ["aa", "cc", "ee"].map(key));
+}
+
+#[tokio::test]
 async fn podman_is_asked_how_a_container_ended() {
     let line =
         r#"{"Type":"container","Action":"died","Actor":{"ID":"ab","Attributes":{"containerExitCode":"3"}}}"#;

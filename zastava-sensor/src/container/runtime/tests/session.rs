@@ -1,6 +1,9 @@
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -37,6 +40,8 @@ struct Scripted(Arc<Script>);
 struct Script {
     engine: Arc<Engine>,
     there: Mutex<Vec<Key>>,
+    /// The list is larger than it may be.
+    is_too_large: AtomicBool,
     answers: Mutex<HashMap<String, Failure>>,
     /// Those that are told otherwise than as running.
     told: Mutex<HashMap<String, Told>>,
@@ -68,6 +73,9 @@ impl Client for Scripted {
     }
 
     async fn list(&self) -> Result<Vec<Key>, Failure> {
+        if self.0.is_too_large.load(Ordering::Relaxed) {
+            return Err(Failure::TooLarge("a body"));
+        }
         Ok(lock(&self.0.there).clone())
     }
 
@@ -138,6 +146,7 @@ impl Playing {
         let (sender, news) = mpsc::channel(64);
         let script = Arc::new(Script {
             engine: engine(),
+            is_too_large: AtomicBool::new(false),
             there: Mutex::new(there.iter().map(|id| key(id)).collect()),
             answers: Mutex::default(),
             told: Mutex::default(),
@@ -334,6 +343,30 @@ async fn a_second_look_finds_what_the_stream_began_too_late_for() {
     *lock(&playing.script.there) = vec![key("b"), key("c")];
     let told = [next(&mut playing.news).await, next(&mut playing.news).await];
     assert_eq!(short(&told), ["removed a", "described c"]);
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_large_takes_nobodys_name() {
+    let mut playing = Playing::start(&["a", "b"], &[]);
+    // Set before the session has run: there is one thread.
+    playing.script.is_too_large.store(true, Ordering::Relaxed);
+    assert_eq!(playing.ask("b").await, Ok(()));
+    playing.change("c", started(5)).await;
+    let told = until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
+    assert_eq!(
+        short(&told),
+        ["connected", "described b", "described c", "started c"],
+        "no list, and none is gone"
+    );
+    // Nor by the second look, a second later; when the list can be read it counts again.
+    time::sleep(Duration::from_millis(1200)).await;
+    assert!(playing.news.is_empty());
+    playing.script.is_too_large.store(false, Ordering::Relaxed);
+    time::pause();
+    time::advance(Duration::from_mins(5)).await;
+    time::resume();
+    let told = until(&mut playing.news, |news| matches!(news, News::Described(_))).await;
+    assert_eq!(short(&told), ["removed c", "described a"]);
 }
 
 #[tokio::test]
