@@ -79,6 +79,8 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Opening {
     pub id: Arc<str>,
+    /// As its cgroup names it; `None`: only the runtime did.
+    pub kernel: Option<Arc<ContainerId>>,
     /// With its exec's origin. `None`: not known, or gone.
     pub process: Option<(Arc<Process>, Origin)>,
     /// Paths of the libraries that the kernel told of.

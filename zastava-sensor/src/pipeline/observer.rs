@@ -7,7 +7,7 @@ use crate::{
     container::{CgroupInventory, Containers, Seen, Where},
     file::{FileRequest, FileStage, Purpose},
     kernel::record::{Exec, FileChange, KernelPath, KernelRecord, Mapping, Origin, What},
-    observation::{Artifact, Content, Fact, Loss, Process},
+    observation::{Artifact, ContainerId, Content, Fact, Loss, Process},
     process::{Mapped, ProcessTable},
 };
 
@@ -149,9 +149,15 @@ impl Observer {
 
 fn container(place: &Where) -> Option<&str> {
     match place {
-        Where::Container(container) => Some(&container.id),
+        Where::Container(container) => Some(payer(container)),
         Where::Host | Where::Unknown(_) => None,
     }
+}
+
+/// Whose budget pays for reading a container's files. A user may give a cgroup any container's name, so that such a one
+/// pays for itself.
+pub(super) fn payer(container: &ContainerId) -> &str {
+    if container.by_user { &container.cgroup } else { &container.id }
 }
 
 /// perf tells the program's own mapping like any other; it is no library.
@@ -192,13 +198,26 @@ fn loss(cgroup_id: Option<u64>, kind: u32, value: &zastava_common::abi::LossValu
 mod tests {
     use zastava_common::abi::LossValue;
 
-    use super::{Loss, loss};
-    use crate::kernel::perf::assembler::LOSS_OF_UNKNOWN_KIND;
+    use super::{Loss, container, loss};
+    use crate::{container::place, kernel::perf::assembler::LOSS_OF_UNKNOWN_KIND};
 
     #[test]
     fn what_perf_lost_is_of_a_kind_that_nobody_knows() {
         let value = LossValue { count: 3, first_ns: 10, last_ns: 20 };
         let told = loss(None, LOSS_OF_UNKNOWN_KIND, &value);
         assert_eq!((told.kind, told.count), (Loss::OF_UNKNOWN_KIND, 3));
+    }
+
+    #[test]
+    fn a_users_cgroup_with_a_containers_name_does_not_spend_what_that_one_may() {
+        let id = "0123456789abcdef".repeat(4);
+        let scope = format!("docker-{id}.scope");
+        let own = place(format!("/system.slice/{scope}").as_bytes());
+        let by_user = |user| place(format!("/user.slice/user-{user}.slice/{scope}/below").as_bytes());
+        assert_eq!(container(&own), Some(id.as_str()));
+        let cgroup = format!("/user.slice/user-1000.slice/{scope}");
+        assert_eq!(container(&by_user(1000)), Some(cgroup.as_str()));
+        assert_ne!(container(&by_user(1000)), container(&by_user(1001)));
+        assert_eq!(container(&place(b"/user.slice")), None);
     }
 }

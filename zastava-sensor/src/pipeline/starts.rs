@@ -5,7 +5,7 @@ use std::{collections::HashSet, io};
 use metrics::counter;
 use zastava_common::metric;
 
-use super::observer::Observer;
+use super::observer::{Observer, payer};
 use crate::{
     container::{Opening, Sample, reason},
     file::Purpose,
@@ -26,6 +26,7 @@ impl Observer {
         let without = |reason| Sample { reason: Some(reason), ..Sample::default() };
         let Some(most) = opening.most else { return without(reason::NOT_COLLECTED) };
         let Some((process, origin)) = &opening.process else { return without(reason::MAPPINGS_GONE) };
+        let pays = opening.kernel.as_deref().map_or(&*opening.id, payer);
         let known: HashSet<&[u8]> =
             opening.known.iter().map(String::as_bytes).chain([process.exe.as_bytes()]).collect();
         let read = self.mapped.read(process.key, |path| known.contains(path));
@@ -33,10 +34,7 @@ impl Observer {
             Ok(mappings) => {
                 // Of an unlinked file the name is known without the mark that procfs puts behind it.
                 let new = mappings.iter().filter(|mapping| !known.contains(mapping.path.bytes.as_slice()));
-                (
-                    "ok",
-                    self.named(&opening.id, process, origin, new, most.saturating_sub(opening.known.len())),
-                )
+                ("ok", self.named(pays, process, origin, new, most.saturating_sub(opening.known.len())))
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 ("refused", without(reason::MAPPINGS_REFUSED))
@@ -49,7 +47,7 @@ impl Observer {
 
     fn named<'a>(
         &mut self,
-        id: &str,
+        pays: &str,
         process: &Process,
         origin: &Origin,
         mappings: impl Iterator<Item = &'a Mapping>,
@@ -63,7 +61,7 @@ impl Observer {
                 continue;
             }
             let artifact =
-                self.identify(&origin, Some(id), mapping.file, &mapping.path, None, Purpose::Library);
+                self.identify(&origin, Some(pays), mapping.file, &mapping.path, None, Purpose::Library);
             sample.libraries.push(artifact);
         }
         sample

@@ -29,6 +29,7 @@ impl Entry {
         let life = self.life.as_ref().filter(|life| life.stage == Stage::Opening)?;
         Some(Opening {
             id: Arc::clone(&self.id),
+            kernel: self.kernel.clone(),
             process: life.first_exec(self.pid()).filter(|_| !life.is_over(self.pid())),
             known: life.libraries().iter().map(|library| library.path.clone()).collect(),
             most: shared.settings.max_libs,
