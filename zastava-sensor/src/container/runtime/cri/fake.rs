@@ -40,6 +40,9 @@ pub(in super::super) const LAYER: &str =
     "sha256:3333333333333333333333333333333333333333333333333333333333333333";
 const POD: &str = "0c4a9d1e-6f0b-4c52-9d0a-2f6c1d7e8b90";
 
+/// An id whose event is an error.
+const BREAKS: &str = "";
+
 /// What the runtime has. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub(in super::super) struct FakeCri {
@@ -154,6 +157,11 @@ impl FakeCri {
     pub(in super::super) fn remove(&self, id: &str) {
         self.with(|state| state.containers.remove(id));
         self.tell(id, ContainerEventType::ContainerDeletedEvent);
+    }
+
+    /// An error comes out of every stream of events.
+    pub(in super::super) fn break_streams(&self) {
+        self.tell(BREAKS, ContainerEventType::ContainerDeletedEvent);
     }
 
     /// Forgets it without a word.
@@ -303,12 +311,13 @@ impl RuntimeService for FakeCri {
             return Err(Status::unimplemented("method GetContainerEvents not implemented"));
         }
         let events = BroadcastStream::new(self.events.subscribe()).filter_map(Result::ok);
-        let events = events.map(|(id, event)| {
-            Ok(api::ContainerEventResponse {
+        let events = events.map(|(id, event)| match id.as_str() {
+            BREAKS => Err(Status::internal("no more events")),
+            _ => Ok(api::ContainerEventResponse {
                 container_id: id.into_bytes(),
                 container_event_type: event.into(),
                 created_at: 0,
-            })
+            }),
         });
         Ok(Response::new(Box::pin(events)))
     }

@@ -36,7 +36,7 @@ use super::{
 /// Between two looks at the list, where there is no stream of events. A container that starts in between is asked
 /// about by the stage.
 const POLL: Duration = Duration::from_secs(1);
-/// A stream that ends sooner, without any event, was none: CRI-O with its pod events switched off.
+/// A stream that ends sooner, without any event, was none: it is not offered, or CRI-O's with pod events switched off.
 const STREAM_AT_LEAST: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
@@ -126,7 +126,8 @@ impl Cri {
         Ok(named.collect())
     }
 
-    async fn stream(&self, changes: &mpsc::Sender<Change>) -> Failure {
+    /// Until it ends; `worked` once something came of it.
+    async fn stream(&self, changes: &mpsc::Sender<Change>, worked: &mut bool) -> Failure {
         // Without a time limit: the headers of the answer come with the first event.
         let mut events = match self.runtime().get_container_events(api::GetEventsRequest {}).await {
             Ok(events) => events.into_inner(),
@@ -134,19 +135,20 @@ impl Cri {
         };
         loop {
             match events.message().await {
-                Ok(Some(event)) => match id(&event.container_id) {
-                    Ok(own) => {
-                        let key = Key { id: own.into(), namespace: None };
-                        if changes
-                            .send(Change { key, what: what(event.container_event_type()) })
-                            .await
-                            .is_err()
-                        {
-                            return Failure::Lost("nobody listens any more".to_owned());
+                Ok(Some(event)) => {
+                    *worked = true;
+                    let key = match id(&event.container_id) {
+                        Ok(own) => Key { id: own.into(), namespace: None },
+                        Err(failure) => {
+                            tracing::debug!(%failure, "an event of the CRI cannot be read");
+                            continue;
                         }
+                    };
+                    let change = Change { key, what: what(event.container_event_type()) };
+                    if changes.send(change).await.is_err() {
+                        return Failure::Lost("nobody listens any more".to_owned());
                     }
-                    Err(failure) => tracing::debug!(%failure, "an event of the CRI cannot be read"),
-                },
+                }
                 Ok(None) => return Failure::Lost("the stream of events ended".to_owned()),
                 Err(status) => return status.into(),
             }
@@ -154,12 +156,9 @@ impl Cri {
     }
 
     async fn poll(&self, changes: &mpsc::Sender<Change>) -> Failure {
-        let mut before = match self.states().await {
-            Ok(states) => states,
-            Err(failure) => return failure,
-        };
+        // What changed since the session's own list is among all that the first look finds.
+        let mut before = HashMap::new();
         loop {
-            time::sleep(POLL).await;
             let now = match self.states().await {
                 Ok(states) => states,
                 Err(failure) => return failure,
@@ -170,6 +169,7 @@ impl Cri {
                 }
             }
             before = now;
+            time::sleep(POLL).await;
         }
     }
 }
@@ -224,27 +224,22 @@ impl Client for Cri {
 
     async fn watch(&self, changes: mpsc::Sender<Change>) -> Failure {
         let began = Instant::now();
-        let ended = self.stream(&changes).await;
-        let never_began = began.elapsed() < STREAM_AT_LEAST && self.alive().await.is_ok();
-        match ended {
-            Failure::Unimplemented(why) | Failure::Refused(why) => {
-                tracing::info!(
-                    engine = self.engine.kind.word(),
-                    why,
-                    "no stream of events: the list is polled"
-                );
-                self.poll(&changes).await
-            }
-            Failure::Lost(why) if never_began => {
-                tracing::info!(
-                    engine = self.engine.kind.word(),
-                    why,
-                    "no stream of events: the list is polled"
-                );
-                self.poll(&changes).await
-            }
-            other => other,
+        let mut worked = false;
+        let ended = self.stream(&changes, &mut worked).await;
+        worked |= began.elapsed() >= STREAM_AT_LEAST;
+        // One that worked is begun anew, with a list of what happened meanwhile.
+        let is_none = match &ended {
+            _ if worked => false,
+            Failure::Unimplemented(_) | Failure::Refused(_) => true,
+            Failure::Lost(_) => self.alive().await.is_ok(),
+            _ => false,
+        };
+        if !is_none {
+            return ended;
         }
+        let engine = self.engine.kind.word();
+        tracing::info!(engine, why = %ended, "no stream of events: the list is polled");
+        self.poll(&changes).await
     }
 
     async fn list(&self) -> Result<Vec<Key>, Failure> {

@@ -169,13 +169,30 @@ async fn without_a_stream_the_list_is_polled() {
     fake.create("ab", "first");
     let (sender, mut changes) = mpsc::channel(8);
     tokio::spawn(async move { client.watch(sender).await });
-    // What the first look has found, the second one finds changed.
+    // All that the first look has found may be new to who listed before; the second one finds it changed.
     fake.listed().await;
     fake.start("ab");
-    assert_eq!(
-        next(&mut changes).await,
-        ("ab".to_owned(), What::Started { pid: None, rootfs: None, at: None })
-    );
+    let started = || What::Started { pid: None, rootfs: None, at: None };
+    let mut first = [next(&mut changes).await, next(&mut changes).await];
+    first.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(first, [(SANDBOX.to_owned(), started()), ("ab".to_owned(), What::Changed)]);
+    assert_eq!(next(&mut changes).await, ("ab".to_owned(), started()));
     fake.remove("ab");
     assert_eq!(next(&mut changes).await, ("ab".to_owned(), What::Removed));
+}
+
+#[tokio::test]
+async fn a_stream_that_worked_and_breaks_is_not_given_up_for_polling() {
+    let fake = FakeCri::new();
+    let (_root, _serving, client) = serve(&fake).await;
+    let (sender, mut changes) = mpsc::channel(8);
+    let watching = tokio::spawn(async move { client.watch(sender).await });
+    while changes.is_empty() {
+        fake.create(CONTAINER, "api");
+        tokio::task::yield_now().await;
+    }
+    fake.break_streams();
+    tokio::spawn(async move { while changes.recv().await.is_some() {} });
+    let ended = timeout(Duration::from_secs(20), watching).await.unwrap().unwrap();
+    assert!(matches!(ended, Failure::Refused(_)), "{ended:?}");
 }
