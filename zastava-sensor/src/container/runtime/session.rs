@@ -386,12 +386,11 @@ impl<'a, C: Client> Session<'a, C> {
 
     fn ask_of(&mut self, pod: &Pod) {
         let Some(kubernetes) = &self.shared.kubernetes else { return };
-        if self.pods.len() < PODS && kubernetes.worth_asking(pod) {
-            let (kubernetes, pod): (_, Pod) = (Arc::clone(kubernetes), pod.clone());
-            self.pods.spawn(async move {
-                let facts = kubernetes.ask(&pod).await;
-                OfPod { uid: pod.uid, facts }
-            });
+        if self.pods.len() < PODS
+            && let Some(question) = kubernetes.question(pod)
+        {
+            let uid = pod.uid.clone();
+            self.pods.spawn(async move { OfPod { uid, facts: question.put().await } });
         }
     }
 

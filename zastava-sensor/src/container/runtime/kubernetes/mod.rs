@@ -71,47 +71,14 @@ impl Kubernetes {
         self.state().pods.get(&pod.uid).cloned().flatten()
     }
 
-    /// Whether to ask about it: once, and not while the API server has no answers.
-    pub(super) fn worth_asking(&self, pod: &Pod) -> bool {
+    /// A question about it, if it is worth one: once, and not while the API server has no answers.
+    pub(super) fn question(self: &Arc<Self>, pod: &Pod) -> Option<Question> {
         let mut state = self.state();
-        if pod.uid.is_empty() || state.pods.contains_key(&pod.uid) {
-            return false;
-        }
-        if state.is_paused() {
-            return false;
-        }
-        state.pods.insert(pod.uid.clone(), None);
-        true
-    }
-
-    /// Asks, unless the API server failed while the question waited.
-    pub(super) async fn ask(&self, pod: &Pod) -> Option<Arc<Facts>> {
-        let mut question = Question { of: self, uid: &pod.uid, answered: false };
-        let _slot = self.slots.acquire().await.ok()?;
-        if self.state().is_paused() {
+        if pod.uid.is_empty() || state.pods.contains_key(&pod.uid) || state.is_paused() {
             return None;
         }
-        match pod::facts(&self.api, pod).await {
-            Ok(facts) => {
-                question.answered = true;
-                let facts = Arc::new(facts);
-                self.state().pods.insert(pod.uid.clone(), Some(Arc::clone(&facts)));
-                Some(facts)
-            }
-            // Deleted, or another one with its name: there is nothing more to learn.
-            Err(Failure::Unknown) => {
-                question.answered = true;
-                None
-            }
-            Err(failure) => {
-                let until = Instant::now() + PAUSE;
-                let paused = self.state().paused.replace(until);
-                if paused.is_none_or(|until| until < Instant::now()) {
-                    tracing::warn!(%failure, "the API server does not tell a pod's owner: derived from its name");
-                }
-                None
-            }
-        }
+        state.pods.insert(pod.uid.clone(), None);
+        Some(Question { of: Arc::clone(self), pod: pod.clone(), answered: false })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -119,17 +86,49 @@ impl Kubernetes {
     }
 }
 
-/// One about a pod. Where it ends without an answer, the pod may be asked about again.
-struct Question<'a> {
-    of: &'a Kubernetes,
-    uid: &'a str,
+/// One about a pod. Where it ends without an answer, or was never put, the pod may be asked about again.
+#[derive(Debug)]
+pub(super) struct Question {
+    of: Arc<Kubernetes>,
+    pod: Pod,
     answered: bool,
 }
 
-impl Drop for Question<'_> {
+impl Question {
+    /// Puts it, unless the API server failed while it waited.
+    pub(super) async fn put(mut self) -> Option<Arc<Facts>> {
+        let _slot = self.of.slots.acquire().await.ok()?;
+        if self.of.state().is_paused() {
+            return None;
+        }
+        match pod::facts(&self.of.api, &self.pod).await {
+            Ok(facts) => {
+                self.answered = true;
+                let facts = Arc::new(facts);
+                self.of.state().pods.insert(self.pod.uid.clone(), Some(Arc::clone(&facts)));
+                Some(facts)
+            }
+            // Deleted, or another one with its name: there is nothing more to learn.
+            Err(Failure::Unknown) => {
+                self.answered = true;
+                None
+            }
+            Err(failure) => {
+                let until = Instant::now() + PAUSE;
+                let paused = self.of.state().paused.replace(until);
+                if paused.is_none_or(|until| until < Instant::now()) {
+                    tracing::warn!(%failure, "the API server does not tell a pod's owner: derived from its name");
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Question {
     fn drop(&mut self) {
         if !self.answered {
-            self.of.state().pods.remove(self.uid);
+            self.of.state().pods.remove(&self.pod.uid);
         }
     }
 }

@@ -190,33 +190,40 @@ async fn a_refusal_is_no_reason_to_ask_for_every_pod() {
     let server = serve(&[(POD, object("uid-1", None))], "bad").await;
     assert!(matches!(pod::facts(&server.api, &pod()).await, Err(Failure::Refused(_))));
     let account = tempfile::tempdir().unwrap();
-    let api = api(account.path(), 1, CA, "good").unwrap();
-    let kubernetes = Kubernetes::new(api);
-    assert!(kubernetes.worth_asking(&pod()) && !kubernetes.worth_asking(&pod()));
-    assert_eq!(kubernetes.ask(&pod()).await, None);
+    let kubernetes = Arc::new(Kubernetes::new(api(account.path(), 1, CA, "good").unwrap()));
+    let question = kubernetes.question(&pod()).unwrap();
+    assert!(kubernetes.question(&pod()).is_none());
+    assert_eq!(question.put().await, None);
     let next = Pod { uid: "uid-9".to_owned(), ..pod() };
-    assert!(!kubernetes.worth_asking(&next));
+    assert!(kubernetes.question(&next).is_none());
 }
 
 #[tokio::test]
 async fn a_question_that_waited_while_the_server_failed_is_put_later() {
     let server = serve(&[(POD, object("uid-1", None))], "good").await;
     let account = tempfile::tempdir().unwrap();
-    let kubernetes = Kubernetes::new(api(account.path(), server.port, CA, "good").unwrap());
-    assert!(kubernetes.worth_asking(&pod()));
+    let kubernetes = Arc::new(Kubernetes::new(api(account.path(), server.port, CA, "good").unwrap()));
+    let question = kubernetes.question(&pod()).unwrap();
     kubernetes.state().paused = Some(Instant::now() + PAUSE);
-    assert_eq!(kubernetes.ask(&pod()).await, None);
+    assert_eq!(question.put().await, None);
     kubernetes.state().paused = None;
-    assert!(kubernetes.worth_asking(&pod()));
-    assert_eq!(kubernetes.ask(&pod()).await.as_deref(), Some(&Facts::default()));
+    let question = kubernetes.question(&pod()).unwrap();
+    assert_eq!(question.put().await.as_deref(), Some(&Facts::default()));
+    assert!(kubernetes.question(&pod()).is_none(), "it was answered");
 }
 
 #[tokio::test]
 async fn a_question_whose_asker_went_is_put_again() {
     let (_server, kubernetes) = Hanging::start();
-    assert!(kubernetes.worth_asking(&pod()));
-    assert!(timeout(Duration::from_millis(20), kubernetes.ask(&pod())).await.is_err());
-    assert!(kubernetes.worth_asking(&pod()));
+    let kubernetes = Arc::new(kubernetes);
+    let question = kubernetes.question(&pod()).unwrap();
+    assert!(timeout(Duration::from_millis(20), question.put()).await.is_err());
+    // Also where the asker went before it was put at all.
+    let mut asker = tokio::task::JoinSet::new();
+    asker.spawn(kubernetes.question(&pod()).unwrap().put());
+    drop(asker);
+    tokio::task::yield_now().await;
+    assert!(kubernetes.question(&pod()).is_some());
 }
 
 #[tokio::test]
