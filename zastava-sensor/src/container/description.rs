@@ -111,6 +111,8 @@ pub enum State {
     Running,
     /// Its init ended. [`super::runtime::News::Stopped`] follows the description and says how.
     Exited,
+    /// The runtime lost sight of it and cannot tell.
+    Unknown,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

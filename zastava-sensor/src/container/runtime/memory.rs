@@ -185,6 +185,10 @@ fn completed(mut new: Description, old: &Description) -> Description {
         _ => {}
     }
     new.started = new.started.or(old.started);
+    // Nothing is told by that.
+    if new.state == State::Unknown {
+        new.state = old.state;
+    }
     // Its task is gone, and nobody has said so yet.
     if new.state == State::Created && old.state != State::Created {
         new.state = State::Exited;

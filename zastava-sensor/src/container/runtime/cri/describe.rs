@@ -50,7 +50,8 @@ impl Cri {
         let state = match status.state() {
             api::ContainerState::ContainerCreated => State::Created,
             api::ContainerState::ContainerRunning => State::Running,
-            api::ContainerState::ContainerExited | api::ContainerState::ContainerUnknown => State::Exited,
+            api::ContainerState::ContainerExited => State::Exited,
+            api::ContainerState::ContainerUnknown => State::Unknown,
         };
         let mut spec = info.spec.unwrap_or_default();
         let rootfs = self.rootfs(&spec, info.snapshotter, diff_ids);

@@ -10,6 +10,7 @@ pub(super) enum State {
     Created,
     Running,
     Ended,
+    Unknown,
 }
 
 impl State {
@@ -17,7 +18,8 @@ impl State {
         match state {
             ContainerState::ContainerCreated => Self::Created,
             ContainerState::ContainerRunning => Self::Running,
-            ContainerState::ContainerExited | ContainerState::ContainerUnknown => Self::Ended,
+            ContainerState::ContainerExited => Self::Ended,
+            ContainerState::ContainerUnknown => Self::Unknown,
         }
     }
 
@@ -39,7 +41,7 @@ pub(super) fn changes(
     let there = now.iter().filter_map(move |(id, state)| {
         let what = match (before.get(id), state) {
             (Some(before), state) if before == state => return None,
-            (_, State::Created) => What::Changed,
+            (_, State::Created | State::Unknown) => What::Changed,
             (_, State::Running) => What::Started { pid: None, rootfs: None, at: None },
             (_, State::Ended) => What::Stopped(None),
         };
@@ -56,14 +58,20 @@ mod tests {
     #[test]
     fn each_difference_is_a_change_and_sameness_is_none() {
         let list = |all: &[(&str, State)]| all.iter().map(|(id, state)| ((*id).into(), *state)).collect();
-        let before =
-            list(&[("a", State::Created), ("b", State::Running), ("c", State::Ended), ("d", State::Running)]);
+        let before = list(&[
+            ("a", State::Created),
+            ("b", State::Running),
+            ("c", State::Ended),
+            ("d", State::Running),
+            ("g", State::Running),
+        ]);
         let now = list(&[
             ("a", State::Running),
             ("b", State::Ended),
             ("d", State::Running),
             ("e", State::Created),
             ("f", State::Ended),
+            ("g", State::Unknown),
         ]);
         let mut told: Vec<_> =
             changes(&before, &now).map(|change| (change.key.id.to_string(), change.what)).collect();
@@ -75,6 +83,7 @@ mod tests {
             ("c", What::Removed),
             ("e", What::Changed),
             ("f", What::Stopped(None)),
+            ("g", What::Changed),
         ];
         assert_eq!(told, expected.map(|(id, what)| (id.to_owned(), what)));
     }

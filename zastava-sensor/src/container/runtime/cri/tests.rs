@@ -9,6 +9,7 @@ use zastava_common::config;
 
 use super::{
     Cri,
+    api::ContainerState,
     fake::{CONFIG, CONTAINER, DIGEST, FakeCri, LAYER, SANDBOX, Serving},
 };
 use crate::{
@@ -112,6 +113,16 @@ async fn an_end_has_code_time_and_the_runtimes_own_word() {
     let stop = stop.unwrap();
     assert_eq!((stop.code, stop.signal, stop.oom), (Some(137), Some(9), Some(true)));
     assert_eq!(stop.at, Some(UNIX_EPOCH + Duration::from_secs(3)));
+}
+
+#[tokio::test]
+async fn a_container_that_the_runtime_lost_sight_of_has_not_ended() {
+    let fake = FakeCri::new();
+    let (_root, _serving, client) = serve(&fake).await;
+    fake.create(CONTAINER, "api");
+    fake.change(CONTAINER, |status| status.set_state(ContainerState::ContainerUnknown));
+    let Told { description, stop } = client.describe(&key(CONTAINER)).await.unwrap();
+    assert_eq!((description.state, stop), (State::Unknown, None));
 }
 
 #[tokio::test]

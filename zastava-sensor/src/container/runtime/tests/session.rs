@@ -320,6 +320,26 @@ async fn an_end_that_is_told_when_the_next_life_runs_is_not_that_ones() {
 }
 
 #[tokio::test]
+async fn of_a_container_that_the_runtime_lost_sight_of_no_end_is_told() {
+    let mut playing = Playing::start(&["a"], &[]);
+    until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
+    for id in ["a", "b"] {
+        let lost = Description { state: State::Unknown, ..description(id) };
+        lock(&playing.script.told).insert(id.to_owned(), Told { description: lost, stop: None });
+        playing.change(id, What::Changed).await;
+        assert_eq!(playing.ask(id).await, Ok(()));
+    }
+    playing.change("b", What::Removed).await;
+    let told = until(&mut playing.news, |news| matches!(news, News::Removed { .. })).await;
+    assert_eq!(short(&told), ["described a", "described b", "described b", "removed b"]);
+    let state = |news: &News| match news {
+        News::Described(description) => Some(description.state),
+        _ => None,
+    };
+    assert_eq!((state(&told[0]), state(&told[1])), (Some(State::Running), Some(State::Unknown)));
+}
+
+#[tokio::test]
 async fn a_question_is_answered_from_memory_or_by_the_runtime() {
     let mut playing = Playing::start(&["a"], &[]);
     until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
