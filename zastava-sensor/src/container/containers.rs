@@ -32,7 +32,10 @@ pub use self::{
     sums::Origins,
 };
 use self::{entry::Entry, shared::Shared, table::Table};
-use super::{Where, reason, runtime::News};
+use super::{
+    Where, reason,
+    runtime::{Ask, News},
+};
 use crate::{
     kernel::record::Origin,
     observation::{Artifact, Container, ContainerId, Fact, Known, Observation, Place, Process},
@@ -291,7 +294,7 @@ impl Containers {
     }
 
     /// Containers that the runtimes have to be asked about.
-    pub fn take_asks(&mut self) -> Vec<Arc<str>> {
+    pub fn take_asks(&mut self) -> Vec<Ask> {
         std::mem::take(&mut self.shared.asks)
     }
 

@@ -14,7 +14,7 @@ use super::{figures, observer::Observer};
 use crate::{
     container::{
         Now, Question,
-        runtime::{Asker, News},
+        runtime::{Ask, Asker, News},
     },
     health::{Pulse, Readiness, Step},
     kernel::{
@@ -227,8 +227,10 @@ impl Stages {
         self.observer.containers.tick(now_ns);
         self.observer.tell_starts(now_ns);
         if let Some(heard) = &mut self.runtimes {
-            for id in self.observer.containers.take_asks() {
-                if !heard.asker.ask(Arc::clone(&id)) {
+            for Ask { id, by_user } in self.observer.containers.take_asks() {
+                let asker = &heard.asker;
+                let own = Arc::clone(&id);
+                if !(if by_user { asker.ask_of_claim(own) } else { asker.ask(own) }) {
                     self.observer.containers.not_asked(&id, now_ns);
                 }
             }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    super::{description::Description, reason},
+    super::{description::Description, reason, runtime::Ask},
     Counts, Seen, Settings,
     deadlines::Deadlines,
     engines::Engines,
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     /// Their starts are due.
     pub(super) opening: VecDeque<Arc<str>>,
     /// To be asked of the runtimes.
-    pub(super) asks: Vec<Arc<str>>,
+    pub(super) asks: Vec<Ask>,
     pub(super) ledger_readings: u64,
     /// What ran before was told.
     pub(super) enumerated: bool,

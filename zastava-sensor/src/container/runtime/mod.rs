@@ -81,6 +81,8 @@ pub enum News {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ask {
     pub id: Arc<str>,
+    /// Only a cgroup of a user's says that it is there: anybody may make such ones.
+    pub by_user: bool,
 }
 
 /// A runtime that answers at a socket.

@@ -1,5 +1,6 @@
 //! Sessions with a runtime that plays a script, and whole searches with a fake CRI-O and with what is no runtime.
 
+mod claims;
 pub(super) mod http;
 mod memory;
 mod search;

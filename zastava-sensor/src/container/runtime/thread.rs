@@ -78,7 +78,16 @@ impl Runtimes {
 impl Asker {
     /// `Described` or `Refused` is the answer. Does not wait: `false` is over the bound, and nothing will come.
     pub fn ask(&self, id: Arc<str>) -> bool {
-        let sent = self.asks.try_send(Ask { id }).is_ok();
+        self.send(Ask { id, by_user: false })
+    }
+
+    /// As [`Self::ask`], about what only a user's cgroup claims to be there.
+    pub fn ask_of_claim(&self, id: Arc<str>) -> bool {
+        self.send(Ask { id, by_user: true })
+    }
+
+    fn send(&self, ask: Ask) -> bool {
+        let sent = self.asks.try_send(ask).is_ok();
         if !sent {
             count(&self.counters.asks_refused);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{super::reason, Shared, sums::Losses},
-    Entry,
+    Entry, Waiting,
 };
 use crate::observation::{ContainerId, Place};
 
@@ -39,6 +39,10 @@ impl Entry {
             shared.counts.without_container(reason::CLAIMED_BY_USER);
             observation.container = Place::Unknown(reason::CLAIMED_BY_USER);
             shared.out.push(observation);
+        }
+        // The answer that an imitation got, or waits for, is not the container's.
+        if self.names.value().is_none() {
+            self.waiting = Waiting::NotYet;
         }
         self.kernel = None;
         self.life = None;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    super::{super::reason, Shared},
+    super::{
+        super::{reason, runtime::Ask},
+        Shared,
+    },
     Entry, Waiting,
 };
-use crate::observation::{Known, Observation};
+use crate::observation::{Known, Observation, Place};
 
 impl Entry {
     /// Nobody describes it, for this reason: what waits goes on.
@@ -41,7 +44,8 @@ impl Entry {
     ) {
         if self.names.value().is_none() && self.waiting == Waiting::NotYet && shared.engines.may_describe() {
             self.waiting = Waiting::Until(now.saturating_add(shared.settings.hold_ns));
-            shared.asks.push(Arc::clone(&self.id));
+            let by_user = matches!(&observation.container, Place::Container(own) if own.id.by_user);
+            shared.asks.push(Ask { id: Arc::clone(&self.id), by_user });
         }
         if self.is_waiting() {
             match shared.room.hold(&mut self.queue, observation) {

@@ -89,6 +89,19 @@ fn the_hosts_own_cgroup_takes_the_place_of_an_imitation() {
 }
 
 #[test]
+fn the_container_is_asked_about_whatever_an_imitation_was_answered() {
+    let mut script = Script::new(settings());
+    script.exec_by_user(1, 8, 200);
+    assert_eq!(script.containers.take_asks(), [Ask { id: id(1), by_user: true }]);
+    script.hear(News::Refused { id: id(1), reason: reason::ASKS_EXHAUSTED });
+    script.made(1, 7);
+    script.exec(1, 7, &process(100, &[50, 1]));
+    assert_eq!(script.containers.take_asks(), [Ask { id: id(1), by_user: false }]);
+    script.described(real(1));
+    assert_eq!(name(script.out.last().unwrap()), "name-1");
+}
+
+#[test]
 fn a_rootless_runtimes_container_has_its_names() {
     let engine = Engine { socket: "/run/user/1000/docker.sock".into(), ..(*engine()).clone() };
     let created =

@@ -12,7 +12,7 @@ fn events_wait_for_their_names_and_others_go_on() {
     script.exec(2, 8, &other);
     script.seen(Where::Host, 1, &other, script.now, listen());
     assert_eq!(script.told(), "xn");
-    assert_eq!(script.containers.take_asks(), [id(1)]);
+    assert_eq!(script.containers.take_asks(), [Ask { id: id(1), by_user: false }]);
     script.pass(300 * MS);
     script.described(description(1));
     script.fact(1, 7, &init, library("/l"));
