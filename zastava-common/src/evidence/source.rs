@@ -161,24 +161,23 @@ async fn gather(reader: Reader<'_>, digest: &Digest, wanted: &Wanted) -> Result<
 
 /// Looks at the platforms of an index as long as what was found for each of them can still make up for what was not
 /// found for the index.
-async fn each_platform<'a>(
+async fn each_platform(
     reader: Reader<'_>,
     index: &Index,
-    wanted: &'a Wanted,
-    whole: &Findings<'_>,
-) -> Vec<Findings<'a>> {
+    wanted: &Wanted,
+    whole: &Findings,
+) -> Vec<Findings> {
     let images: Vec<&Descriptor> = index.images().collect();
-    let mut each: Vec<Findings<'a>> = Vec::new();
+    let mut each: Vec<Findings> = Vec::new();
     if images.len() > MAX_PLATFORMS {
         return each;
     }
-    let best = |findings: &Findings<'_>, of: &Digest| {
+    let best = |findings: &Findings, of: &Digest| {
         findings.sboms.iter().filter(|found| found.of == *of).map(|found| found.level).max()
     };
-    let has_sbom = |platform: &Findings<'_>| {
-        best(platform, &platform.subject).max(best(whole, &platform.subject)).is_some()
-    };
-    let makes_up = |each: &[Findings<'_>]| {
+    let has_sbom =
+        |platform: &Findings| best(platform, &platform.subject).max(best(whole, &platform.subject)).is_some();
+    let makes_up = |each: &[Findings]| {
         let signatures = !whole.is_signed() && each.last().is_none_or(|last| last.shares_signer(each));
         let sbom_on_each = each.iter().all(has_sbom);
         let sbom =
@@ -205,7 +204,7 @@ async fn each_platform<'a>(
 }
 
 /// The SBOMs that BuildKit puts into the index itself.
-async fn in_index(reader: Reader<'_>, index: &Index, whole: &mut Findings<'_>) {
+async fn in_index(reader: Reader<'_>, index: &Index, whole: &mut Findings) {
     let attestations = index.manifests.iter().filter_map(|entry| Some((entry, entry.attests()?)));
     let of_image = |(_, about): &(_, Digest)| index.images().any(|image| image.digest == *about);
     let attestations: Vec<_> = attestations.take(MAX_IN_INDEX).filter(of_image).collect();
@@ -221,7 +220,7 @@ async fn in_index(reader: Reader<'_>, index: &Index, whole: &mut Findings<'_>) {
     }
 }
 
-fn statements(image: &Image, about: &Digest, whole: &mut Findings<'_>) {
+fn statements(image: &Image, about: &Digest, whole: &mut Findings) {
     // A statement without content says nothing.
     let statements = image.layers.iter().filter(|layer| layer.media_type == IN_TOTO_LAYER && layer.size > 2);
     for layer in statements {
@@ -282,12 +281,12 @@ async fn layers_at(reader: Reader<'_>, digest: &Digest) -> Result<(Layers, Optio
 
 async fn layers_of(reader: Reader<'_>, digest: &Digest, image: &Image) -> Result<Layers, Fault> {
     let config = reader.blob(&image.config, MAX_CONFIG).await?;
-    let ImageConfig { platform, diff_ids } =
-        ImageConfig::parse(&config).map_err(|error| Fault::Malformed {
-            host: reader.image.host().to_string(),
-            what: format!("the configuration of {digest}"),
-            cause: error.to_string(),
-        })?;
+    let read = reader.client.apart(config.len(), move || ImageConfig::parse(&config)).await;
+    let ImageConfig { platform, diff_ids } = read.map_err(|error| Fault::Malformed {
+        host: reader.image.host().to_string(),
+        what: format!("the configuration of {digest}"),
+        cause: error.to_string(),
+    })?;
     Ok(Layers { digest: digest.clone(), platform: platform.to_string(), diff_ids })
 }
 

@@ -127,15 +127,10 @@ impl Reader<'_> {
     ) -> Result<Option<Document>, Fault> {
         let rest = format!("manifests/{name}");
         let answer = self.ask(place, Method::GET, &rest, ACCEPT, MAX_MANIFEST).await?;
-        let Some(body) = found(place, &answer, &rest)? else { return Ok(None) };
-        let digest = match digest {
-            Some(digest) => {
-                check(place, digest, body)?;
-                digest.clone()
-            }
-            None => Digest::sha256(body),
-        };
-        self.document(place, &answer, digest).map(Some)
+        if found(place, &answer, &rest)?.is_none() {
+            return Ok(None);
+        }
+        self.document(place, answer, digest.cloned()).await.map(Some)
     }
 
     async fn blob_at(
@@ -161,8 +156,9 @@ impl Reader<'_> {
         if body.len() != size {
             return Err(other());
         }
-        check(place, digest, body)?;
-        Ok(Some(answer.body))
+        let (named, body) = (digest.clone(), answer.body);
+        let checked = self.client.apart(size, move || named.is_of(&body).then_some(body)).await;
+        checked.map(Some).ok_or_else(other)
     }
 
     async fn referrers_at(&self, place: &Place, subject: &Digest) -> Result<Option<Vec<Referrer>>, Fault> {
@@ -201,7 +197,8 @@ impl Reader<'_> {
             };
             self.budget.ask(&place.host)?;
             let answer = self.client.ask(place, &question).await?;
-            self.budget.read(&place.host, answer.body.len())?;
+            let size = answer.body.len();
+            self.budget.read(&place.host, size)?;
             match answer.status.as_u16() {
                 200 => {}
                 // What registries without the API say; a page that was promised is another matter.
@@ -213,13 +210,14 @@ impl Reader<'_> {
             if number == 0 && json.is_some_and(|kind| !kind.contains("json")) {
                 return Ok(None);
             }
-            let index = Index::parse_referrers(&answer.body).map_err(|error| malformed(error.to_string()))?;
-            left -= answer.body.len();
-            listed.extend(referrers(index));
+            let (headers, body) = (answer.headers, answer.body);
+            let index = self.client.apart(size, move || Index::parse_referrers(&body)).await;
+            left -= size;
+            listed.extend(referrers(index.map_err(|error| malformed(error.to_string()))?));
             if listed.len() > MAX_REFERRERS {
                 return Err(too_many(place));
             }
-            let links = answer.headers.get_all(header::LINK);
+            let links = headers.get_all(header::LINK);
             let Some(next) = url::next_link(links.iter().filter_map(|link| link.to_str().ok())) else {
                 return Ok(Some(listed));
             };
@@ -232,31 +230,56 @@ impl Reader<'_> {
         self.budget.ask(&place.host)?;
         let rest = format!("manifests/{}", subject.fallback_tag());
         let answer = self.ask(place, Method::GET, &rest, INDEX, MAX_MANIFEST).await?;
-        let Some(body) = found(place, &answer, &rest)? else { return Ok(Vec::new()) };
-        self.budget.read(&place.host, body.len())?;
+        if found(place, &answer, &rest)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let (size, body) = (answer.body.len(), answer.body);
+        self.budget.read(&place.host, size)?;
+        let index = self.client.apart(size, move || Index::parse_referrers(&body)).await;
         // The tag is anybody's: what is no index is no list of referrers.
-        let Ok(index) = Index::parse_referrers(body) else { return Ok(Vec::new()) };
+        let Ok(index) = index else { return Ok(Vec::new()) };
         if index.manifests.len() > MAX_REFERRERS {
             return Err(too_many(place));
         }
         Ok(referrers(index).collect())
     }
 
-    fn document(&self, place: &Place, answer: &Answer, digest: Digest) -> Result<Document, Fault> {
-        self.budget.read(&place.host, answer.body.len())?;
-        let media_type = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        match Manifest::parse(&answer.body, media_type) {
-            Ok(mut manifest) => {
+    /// What an answer holds, if it is what was `named`.
+    async fn document(
+        &self,
+        place: &Place,
+        answer: Answer,
+        named: Option<Digest>,
+    ) -> Result<Document, Fault> {
+        let Answer { headers, body, .. } = answer;
+        let size = body.len();
+        self.budget.read(&place.host, size)?;
+        let media_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let media_type = media_type.map(ToOwned::to_owned);
+        let read = self.client.apart(size, move || {
+            let digest = match named {
+                Some(digest) if !digest.is_of(&body) => return Err(digest),
+                Some(digest) => digest,
+                None => Digest::sha256(&body),
+            };
+            let manifest = Manifest::parse(&body, media_type.as_deref()).map(|mut manifest| {
                 manifest.trim();
+                manifest
+            });
+            Ok((digest, manifest))
+        });
+        let host = || place.host.to_string();
+        let (digest, manifest) =
+            read.await.map_err(|expected| Fault::OtherContent { host: host(), expected })?;
+        match manifest {
+            Ok(manifest) => {
                 self.budget.keep(&place.host, manifest.weight())?;
                 Ok(Document { digest, manifest })
             }
             Err(NoManifest::MediaType(kind)) => Err(Fault::Unsupported { what: digest.to_string(), kind }),
-            Err(error) => Err(Fault::Malformed {
-                host: place.host.to_string(),
-                what: digest.to_string(),
-                cause: error.to_string(),
-            }),
+            Err(error) => {
+                Err(Fault::Malformed { host: host(), what: digest.to_string(), cause: error.to_string() })
+            }
         }
     }
 
@@ -308,13 +331,6 @@ fn found<'a>(place: &Place, answer: &'a Answer, what: &str) -> Result<Option<&'a
             Err(Fault::Malformed { host: place.host.to_string(), what: what.to_owned(), cause })
         }
     }
-}
-
-fn check(place: &Place, digest: &Digest, body: &[u8]) -> Result<(), Fault> {
-    if digest.is_of(body) {
-        return Ok(());
-    }
-    Err(Fault::OtherContent { host: place.host.to_string(), expected: digest.clone() })
 }
 
 fn referrers(index: Index) -> impl Iterator<Item = Referrer> {

@@ -36,7 +36,7 @@ const SMALL: usize = 32 << 10;
 const NOTATION: &str = "application/vnd.cncf.notary.signature";
 
 /// Everything about `subject` that is wanted, as far as it is needed.
-pub(super) async fn collect<'a>(reader: Reader<'_>, subject: &Digest, wanted: &'a Wanted) -> Findings<'a> {
+pub(super) async fn collect(reader: Reader<'_>, subject: &Digest, wanted: &Wanted) -> Findings {
     let mut findings = Findings::new(subject.clone(), wanted);
     let collector = Collector { reader, wanted };
     let mut pieces = Pieces::default();
@@ -61,7 +61,7 @@ pub(super) async fn collect<'a>(reader: Reader<'_>, subject: &Digest, wanted: &'
 struct Pieces {
     blobs: Vec<Blob>,
     /// A bundle has all that it says in itself: named again, it says nothing new.
-    bundles: HashSet<Digest>,
+    bundles: HashSet<(Digest, u64)>,
 }
 
 /// A blob, and the layers of one manifest that name it: cosign's differ in what is written beside them.
@@ -104,7 +104,7 @@ impl Collector<'_> {
         answers.into_iter().filter_map(|(purpose, answer)| Some((purpose, answer?))).collect()
     }
 
-    fn tagged(&self, purpose: Purpose, document: Document, findings: &mut Findings<'_>, pieces: &mut Pieces) {
+    fn tagged(&self, purpose: Purpose, document: Document, findings: &mut Findings, pieces: &mut Pieces) {
         let Manifest::Image(image) = document.manifest else {
             return findings.refuse(&NoSignature::Kind);
         };
@@ -115,7 +115,7 @@ impl Collector<'_> {
     }
 
     /// Fetches what refers to the subject and looks what it is.
-    async fn referrers(&self, mut listed: Vec<Referrer>, findings: &mut Findings<'_>, pieces: &mut Pieces) {
+    async fn referrers(&self, mut listed: Vec<Referrer>, findings: &mut Findings, pieces: &mut Pieces) {
         listed.sort_by_key(|listed| self.order(listed));
         if listed.len() > MAX_REFERRERS {
             let detail = format!("it has {} referrers, of which {MAX_REFERRERS} are looked at", listed.len());
@@ -159,7 +159,7 @@ impl Collector<'_> {
         }
     }
 
-    fn referrer(&self, image: Image, digest: &Digest, findings: &mut Findings<'_>, pieces: &mut Pieces) {
+    fn referrer(&self, image: Image, digest: &Digest, findings: &mut Findings, pieces: &mut Pieces) {
         // The list is the registry's word; this is the artifact's own.
         if image.subject.as_ref() != Some(&findings.subject) {
             return;
@@ -173,7 +173,7 @@ impl Collector<'_> {
     }
 
     /// An SBOM that stands by itself.
-    fn sbom(&self, image: &Image, digest: &Digest, findings: &mut Findings<'_>) {
+    fn sbom(&self, image: &Image, digest: &Digest, findings: &mut Findings) {
         let kinds =
             [image.kind()].into_iter().chain(image.layers.iter().map(|layer| layer.media_type.as_str()));
         let format = kinds.into_iter().find_map(predicate::sbom_media_type);
@@ -185,7 +185,7 @@ impl Collector<'_> {
     }
 
     /// Puts those layers that hold signatures or attestations among the pieces.
-    fn layers(&self, image: Image, findings: &mut Findings<'_>, pieces: &mut Pieces) {
+    fn layers(&self, image: Image, findings: &mut Findings, pieces: &mut Pieces) {
         let whole = self.wanted.sbom.is_some() || self.wanted.base.is_some();
         let bundle = if whole { MAX_ATTESTATION } else { MAX_BUNDLE };
         let known = image.layers.into_iter().filter_map(|layer| match layer.media_type.as_str() {
@@ -200,7 +200,8 @@ impl Collector<'_> {
                 let detail = format!("of its signatures only {MAX_EVIDENCE} are looked at");
                 return findings.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail });
             }
-            if layer.media_type.starts_with(BUNDLE_LAYER) && !pieces.bundles.insert(layer.digest.clone()) {
+            let bundle = layer.media_type.starts_with(BUNDLE_LAYER);
+            if bundle && !pieces.bundles.insert((layer.digest.clone(), layer.size)) {
                 continue;
             }
             let same = pieces.blobs.iter_mut().skip(first).find(|blob| blob.is_of(&layer));
@@ -212,13 +213,15 @@ impl Collector<'_> {
     }
 
     /// Looks at the pieces, in their order.
-    async fn look(&self, pieces: &mut Pieces, findings: &mut Findings<'_>) {
-        for blobs in std::mem::take(&mut pieces.blobs).chunks(AT_ONCE) {
-            if findings.is_enough() {
+    async fn look(&self, pieces: &mut Pieces, findings: &mut Findings) {
+        let mut left = std::mem::take(&mut pieces.blobs).into_iter();
+        loop {
+            let blobs: Vec<Blob> = left.by_ref().take(AT_ONCE).collect();
+            if blobs.is_empty() || findings.is_enough() {
                 return;
             }
             let small = join_all(blobs.iter().map(|blob| self.small(blob))).await;
-            for (blob, small) in blobs.iter().zip(small) {
+            for (blob, small) in blobs.into_iter().zip(small) {
                 if findings.is_enough() {
                     return;
                 }
@@ -241,7 +244,7 @@ impl Collector<'_> {
         }
     }
 
-    async fn large(&self, blob: &Blob, findings: &mut Findings<'_>) {
+    async fn large(&self, blob: Blob, findings: &mut Findings) {
         let Some(layer) = blob.layers.first() else { return };
         let _alone = match self.reader.budget.alone(self.reader.image.host()).await {
             Ok(alone) => alone,
@@ -249,8 +252,13 @@ impl Collector<'_> {
         };
         match self.reader.blob(layer, blob.limit).await {
             Ok(content) => {
-                let _parsing = self.reader.client.parsing(content.len()).await;
-                blob.consider(&content, findings);
+                let size = content.len();
+                let mut apart = findings.clone();
+                let consider = move || {
+                    blob.consider(&content, &mut apart);
+                    apart
+                };
+                *findings = self.reader.client.apart(size, consider).await;
             }
             Err(fault) => findings.fault(fault),
         }
@@ -264,7 +272,7 @@ impl Blob {
         })
     }
 
-    fn consider(&self, content: &[u8], findings: &mut Findings<'_>) {
+    fn consider(&self, content: &[u8], findings: &mut Findings) {
         for layer in &self.layers {
             match read(layer, content) {
                 Ok(signature) => findings.consider(&signature),

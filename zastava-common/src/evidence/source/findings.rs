@@ -19,10 +19,10 @@ const MAX_MATERIALS: usize = 2_000;
 /// SBOMs that are kept of one image.
 const MAX_SBOMS: usize = 64;
 
-#[derive(Debug)]
-pub(super) struct Findings<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct Findings {
     pub(super) subject: Digest,
-    wanted: &'a Wanted,
+    wanted: Wanted,
     signers: Vec<Signer>,
     pub(super) sboms: Vec<SbomFound>,
     /// None where there are `too_many`.
@@ -42,13 +42,13 @@ enum Signer {
     Not(Refusal),
 }
 
-impl<'a> Findings<'a> {
-    pub(super) fn new(subject: Digest, wanted: &'a Wanted) -> Self {
+impl Findings {
+    pub(super) fn new(subject: Digest, wanted: &Wanted) -> Self {
         let verifiers = wanted.signatures.as_ref().map_or(0, |verifiers| verifiers.len());
         let none = Signer::Not(refusal(Reason::Unsigned, "there is no signature"));
         Self {
             subject,
-            wanted,
+            wanted: wanted.clone(),
             signers: vec![none; verifiers],
             sboms: Vec::new(),
             materials: Vec::new(),
@@ -269,7 +269,7 @@ impl Checked {
 }
 
 /// Whether something holds by one and the same verifier for `each`, of which there is one at least.
-fn shared<'a>(each: &[Findings<'a>], holds: impl Fn(&Findings<'a>, &str) -> bool) -> bool {
+fn shared(each: &[Findings], holds: impl Fn(&Findings, &str) -> bool) -> bool {
     let Some(first) = each.first() else { return false };
     first.provenance.iter().any(|verifier| each.iter().all(|findings| holds(findings, verifier)))
 }

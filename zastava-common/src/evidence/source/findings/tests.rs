@@ -57,7 +57,7 @@ fn provenance(subject: &Digest, materials: &[Value], seed: u8) -> Signature {
     read_attestation(layer).unwrap()
 }
 
-fn findings<'a>(wanted: &'a Wanted, name: &str, of: &[(&[Value], u8)]) -> Findings<'a> {
+fn findings(wanted: &Wanted, name: &str, of: &[(&[Value], u8)]) -> Findings {
     let subject = Digest::sha256(name.as_bytes());
     let mut findings = Findings::new(subject.clone(), wanted);
     for (materials, seed) in of {
@@ -73,7 +73,7 @@ fn provenance_is_of_the_whole_or_of_each_platform_by_one_verifier() {
     let other: &[Value] = &[image("other")];
     let git: &[Value] = &[json!({ "uri": "git+https://git.test/a" })];
     let of = |of: &[(&[Value], u8)]| findings(&wanted, "x", of);
-    let told = |whole: &Findings<'_>, each: &[Findings<'_>], complete| {
+    let told = |whole: &Findings, each: &[Findings], complete| {
         let base = whole.base(each, complete);
         assert_eq!((base.unknown, base.refused), (None, None));
         (base.provenance, base.materials.len())
