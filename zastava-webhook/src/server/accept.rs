@@ -1,11 +1,10 @@
 //! Accepts connections up to a number, and ends without anybody losing a request.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,7 +12,8 @@ use zastava_common::metric;
 
 use super::{
     Certificates,
-    connection::{Limits, Serving},
+    connection::{Limits, Peer, Serving},
+    places::Places,
 };
 
 /// After an error of `accept` (no file descriptors left, as a rule).
@@ -53,7 +53,7 @@ impl Listener {
     /// Serves until `stop`; then what was begun is ended. `certificates`: absent, it is plain text.
     pub async fn run(self, certificates: Option<Certificates>, stop: CancellationToken) {
         let Self { socket, router, max_connections, limits } = self;
-        let slots = Arc::new(Semaphore::new(max_connections));
+        let places = Places::new(max_connections);
         let serving = Serving { router, certificates, limits, stop: stop.clone() };
         let connections = TaskTracker::new();
         loop {
@@ -62,8 +62,8 @@ impl Listener {
                 () = stop.cancelled() => break,
                 accepted = socket.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
                 Err(error) => {
                     refused("accept");
                     tracing::warn!("cannot accept a connection: {error}");
@@ -72,16 +72,19 @@ impl Listener {
                 }
             };
             // More than are served are closed at once, so that none waits in our memory.
-            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            let Some(place) = places.take(peer) else {
                 refused("too_many");
                 continue;
             };
             let serving = serving.clone();
             connections.spawn(async move {
                 metrics::gauge!(metric::ADMISSION_CONNECTIONS).increment(1);
-                serving.connection(stream).await;
+                tokio::select! {
+                    () = serving.connection(stream, Peer(peer)) => {}
+                    () = place.lost() => refused("displaced"),
+                }
                 metrics::gauge!(metric::ADMISSION_CONNECTIONS).decrement(1);
-                drop(slot);
+                drop(place);
             });
         }
         drop(socket);

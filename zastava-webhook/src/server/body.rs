@@ -1,36 +1,44 @@
-//! Bodies of requests: each has its bound, and so have all together.
+//! Bodies of requests: each has its bound and its time, and so have all together and those of one address.
 
-use std::sync::Arc;
+use std::{net::IpAddr, time::Duration};
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use http_body_util::BodyExt as _;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
+use super::shares::{Share, Shares};
 use crate::{
     review::{BEGINNING, MAX_BODY_BYTES, uid_of},
     telemetry::Unanswered,
 };
 
-/// Bytes that one permit is for.
-const PAGE: usize = 4096;
-/// Bytes of all bodies that are in memory at once.
-const MAX_TOGETHER: usize = 32 << 20;
+/// Bytes of a small body: a review of a pod has ten thousand, as a rule.
+const SMALL: usize = 256 << 10;
+/// Bytes of all small bodies that are in memory at once. One address has half of them, which is a thousand reviews of 12
+/// KiB.
+const MAX_SMALL: usize = 24 << 20;
+/// The same of large ones. These keep no room from the small ones, and half of them is one of the longest that are read.
+const MAX_LARGE: usize = 16 << 20;
 /// Bytes of a body that are read and thrown away, beyond those that were kept. The API server takes 3 MiB of an object and
 /// keeps 1.5 MiB; six times both, which is the worst that JSON makes of them, is less.
 const MAX_DISCARDED: usize = 32 << 20;
+/// An API server sends a body at once. Who does not has no room for longer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Room for bodies.
+/// Room for bodies. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    small: Shares,
+    large: Shares,
+    patience: Duration,
+}
 
 /// A body, and the room that it takes until it is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
-    room: Vec<OwnedSemaphorePermit>,
+    room: Share,
+    is_large: bool,
 }
 
 /// A body that could not be had.
@@ -43,15 +51,21 @@ pub(super) struct Unread {
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_TOGETHER / PAGE)))
+        Self { small: Shares::new(MAX_SMALL), large: Shares::new(MAX_LARGE), patience: PATIENCE }
     }
 }
 
 impl Room {
     /// Reads a body to its end. Waits for nobody: where there is no room the answer is that there is none.
-    pub(super) async fn receive(&self, mut body: Body, until: Instant) -> Result<Received, Unread> {
-        let mut received = Received::default();
-        let read = timeout_at(until, self.read(&mut body, &mut received)).await;
+    pub(super) async fn receive(
+        &self,
+        mut body: Body,
+        peer: IpAddr,
+        deadline: Instant,
+    ) -> Result<Received, Unread> {
+        let until = deadline.min(Instant::now() + self.patience);
+        let mut received = Received { bytes: Vec::new(), room: self.small.of(peer), is_large: false };
+        let read = timeout_at(until, self.read(&mut body, peer, &mut received)).await;
         let cause = match read.unwrap_or(Err(Unanswered::Slow)) {
             Ok(()) => return Ok(received),
             Err(cause) => cause,
@@ -65,37 +79,33 @@ impl Room {
         Err(Unread { cause, uid })
     }
 
-    async fn read(&self, body: &mut Body, received: &mut Received) -> Result<(), Unanswered> {
-        let declared = body.size_hint().lower();
+    async fn read(&self, body: &mut Body, peer: IpAddr, received: &mut Received) -> Result<(), Unanswered> {
+        let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         while let Some(frame) = body.frame().await {
             // The connection broke, or the client's framing did.
             let Ok(frame) = frame else { return Err(Unanswered::Malformed) };
             let Ok(data) = frame.into_data() else { continue };
             let size = received.bytes.len() + data.len();
-            let fits = if size.max(usize::try_from(declared).unwrap_or(usize::MAX)) > MAX_BODY_BYTES {
-                Err(Unanswered::TooLarge)
+            let at_least = size.max(declared);
+            if !received.is_large && at_least > SMALL {
+                received.room = self.large.of(peer);
+                received.is_large = true;
+            }
+            let cause = if at_least > MAX_BODY_BYTES {
+                Some(Unanswered::TooLarge)
+            } else if !received.room.grow_to(size) {
+                Some(Unanswered::Busy)
             } else {
-                self.enlarge(received, size)
+                None
             };
-            if let Err(cause) = fits {
+            if let Some(cause) = cause {
                 // Its beginning tells whom to answer.
-                let rest = BEGINNING.saturating_sub(received.bytes.len()).min(data.len());
+                let rest = BEGINNING.saturating_sub(received.bytes.len());
                 received.bytes.extend(data.iter().take(rest));
                 return Err(cause);
             }
             received.bytes.extend_from_slice(&data);
         }
-        Ok(())
-    }
-
-    fn enlarge(&self, received: &mut Received, size: usize) -> Result<(), Unanswered> {
-        let (held, needed) = (received.bytes.len().div_ceil(PAGE), size.div_ceil(PAGE));
-        if needed == held {
-            return Ok(());
-        }
-        let more = u32::try_from(needed - held).map_err(|_| Unanswered::TooLarge)?;
-        let room = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| Unanswered::Busy)?;
-        received.room.push(room);
         Ok(())
     }
 }
@@ -113,37 +123,80 @@ async fn discard(mut body: Body) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{convert::Infallible, future::pending, time::Duration};
 
-    use axum::body::Body;
-    use tokio::time::Instant;
+    use futures_util::{StreamExt as _, stream};
 
-    use super::{MAX_BODY_BYTES, MAX_TOGETHER, Received, Room, Unread};
-    use crate::telemetry::Unanswered;
+    use super::*;
 
-    async fn receive(room: &Room, body: impl Into<Body>) -> Result<Received, Unread> {
-        room.receive(body.into(), Instant::now() + Duration::from_mins(1)).await
+    fn peer(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    async fn receive(room: &Room, last: u8, body: impl Into<Body>) -> Result<Received, Unread> {
+        room.receive(body.into(), peer(last), Instant::now() + Duration::from_mins(1)).await
+    }
+
+    fn filled(size: usize) -> Vec<u8> {
+        vec![b' '; size]
     }
 
     #[tokio::test]
     async fn a_body_at_the_bound_is_read_and_one_beyond_it_is_not() {
         let room = Room::default();
-        let body = receive(&room, vec![b' '; MAX_BODY_BYTES]).await.unwrap();
+        let body = receive(&room, 1, filled(MAX_BODY_BYTES)).await.unwrap();
         assert_eq!(body.bytes.len(), MAX_BODY_BYTES);
         drop(body);
-        let refused = receive(&room, vec![b' '; MAX_BODY_BYTES + 1]).await;
+        let refused = receive(&room, 1, filled(MAX_BODY_BYTES + 1)).await;
         assert_eq!(refused.unwrap_err(), Unread { cause: Unanswered::TooLarge, uid: None });
     }
 
     #[tokio::test]
-    async fn all_bodies_together_have_a_bound_and_give_their_room_back() {
+    async fn large_bodies_have_a_bound_and_leave_the_room_of_small_ones() {
         let room = Room::default();
         let mut held = Vec::new();
-        for _ in 0..MAX_TOGETHER / MAX_BODY_BYTES {
-            held.push(receive(&room, vec![b' '; MAX_BODY_BYTES]).await.unwrap());
+        for last in 0..100 {
+            for size in [MAX_BODY_BYTES, 1 << 20, SMALL + 1] {
+                while let Ok(body) = receive(&room, last, filled(size)).await {
+                    held.push(body);
+                }
+            }
         }
-        assert_eq!(receive(&room, "x").await.unwrap_err().cause, Unanswered::Busy);
-        held.pop();
-        assert!(receive(&room, "x").await.is_ok());
+        assert!(held.iter().map(|body| body.bytes.len()).sum::<usize>() <= MAX_LARGE);
+        assert_eq!(receive(&room, 200, filled(SMALL + 1)).await.unwrap_err().cause, Unanswered::Busy);
+        assert!(receive(&room, 200, filled(SMALL)).await.is_ok());
+        drop(held);
+        assert!(receive(&room, 200, filled(MAX_BODY_BYTES)).await.is_ok(), "they give it back");
+    }
+
+    #[tokio::test]
+    async fn one_address_has_room_for_a_thousand_reviews_and_leaves_some_to_others() {
+        let room = Room::default();
+        let mut held = Vec::new();
+        while let Ok(body) = receive(&room, 1, filled(12 << 10)).await {
+            held.push(body);
+        }
+        assert!(held.len() >= 1_000, "{}", held.len());
+        for _ in 0..200 {
+            held.push(receive(&room, 2, filled(12 << 10)).await.unwrap());
+        }
+        assert!(receive(&room, 3, filled(12 << 10)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_large_body_leaves_the_next_address_a_large_one() {
+        let room = Room::default();
+        let _held = receive(&room, 1, filled(MAX_BODY_BYTES)).await.unwrap();
+        assert_eq!(receive(&room, 1, filled(SMALL + 1)).await.unwrap_err().cause, Unanswered::Busy);
+        assert!(receive(&room, 2, filled(4 << 20)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_sends_slowly_has_no_room_for_long() {
+        let room = Room { patience: Duration::from_millis(20), ..Room::default() };
+        let begun = stream::iter([Ok::<_, Infallible>(filled(SMALL + 1))]).chain(stream::once(pending()));
+        let slow = receive(&room, 1, Body::from_stream(begun)).await;
+        assert_eq!(slow.unwrap_err().cause, Unanswered::Slow);
+        assert!(receive(&room, 1, filled(MAX_BODY_BYTES)).await.is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last. None is kept for a client that asks nothing.
 
 use std::{
+    net::IpAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -63,6 +64,10 @@ impl Default for Limits {
     }
 }
 
+/// Who is at the other end, as every request of a connection has it among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// What every connection is served with.
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
@@ -74,15 +79,17 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) async fn connection(self, stream: TcpStream) {
+    pub(super) async fn connection(self, stream: TcpStream, peer: Peer) {
         // An answer is one small write; there is nothing to gather.
         let _ = stream.set_nodelay(true);
-        let Some(certificates) = &self.certificates else { return self.http1(stream).await };
+        let Some(certificates) = &self.certificates else { return self.http1(stream, peer).await };
         let handshake = TlsAcceptor::from(certificates.config()).accept(stream);
         match timeout(self.limits.handshake, handshake).await {
             // Over TLS the protocol is agreed on before (RFC 9113, section 3.2), so that nothing has to be guessed.
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream).await,
-            Ok(Ok(stream)) => self.http1(stream).await,
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(stream, peer).await;
+            }
+            Ok(Ok(stream)) => self.http1(stream, peer).await,
             Ok(Err(error)) => {
                 refused("handshake");
                 tracing::debug!("no TLS with a client: {error}");
@@ -91,18 +98,18 @@ impl Serving {
         }
     }
 
-    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
         let activity = Activity::default();
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // `attend` knows an idle connection from a slow head; this would not.
             .header_read_timeout(None)
             .max_buf_size(MAX_BUFFER)
-            .serve_connection(TokioIo::new(stream), activity.counts(self.router.clone()));
+            .serve_connection(TokioIo::new(stream), activity.counts(self.router.clone(), peer));
         self.attend(connection, &activity).await;
     }
 
-    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
         let activity = Activity::default();
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -110,7 +117,7 @@ impl Serving {
             .max_header_list_size(MAX_HEAD)
             .keep_alive_interval(self.limits.ping)
             .keep_alive_timeout(self.limits.pong)
-            .serve_connection(TokioIo::new(stream), activity.counts(self.router.clone()));
+            .serve_connection(TokioIo::new(stream), activity.counts(self.router.clone(), peer));
         self.attend(connection, &activity).await;
     }
 
@@ -173,6 +180,7 @@ impl Activity {
     fn counts(
         &self,
         router: Router,
+        peer: Peer,
     ) -> impl hyper::service::HttpService<
         hyper::body::Incoming,
         ResBody = axum::body::Body,
@@ -180,7 +188,8 @@ impl Activity {
         Future: Send,
     > + use<> {
         let (activity, router) = (self.clone(), TowerToHyperService::new(router));
-        service_fn(move |request| {
+        service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
             let under_way = activity.begin();
             let answer = router.call(request);
             async move {

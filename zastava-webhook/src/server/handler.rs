@@ -2,6 +2,7 @@
 //! answer, and never an allow.
 
 use std::{
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -14,7 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{RawQuery, State},
     http::{StatusCode, header},
@@ -24,6 +25,7 @@ use axum::{
 
 use super::{
     body::{Room, Unread},
+    connection::Peer,
     deadline,
     health::Health,
 };
@@ -84,10 +86,15 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn validate(State(app): State<App>, RawQuery(query): RawQuery, body: Body) -> Response {
+async fn validate(
+    State(app): State<App>,
+    Extension(Peer(peer)): Extension<Peer>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Response {
     let begun = Instant::now();
     let deadline = begun + deadline::until(query.as_deref(), app.margin);
-    let mut answer = match caught(answer(&app, body, begun, deadline)).await {
+    let mut answer = match caught(answer(&app, peer, body, begun, deadline)).await {
         Some(Ok(bytes)) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
         Some(Err((unanswered, why))) => {
             unanswered.tell(&why);
@@ -107,11 +114,12 @@ async fn validate(State(app): State<App>, RawQuery(query): RawQuery, body: Body)
 
 async fn answer(
     app: &App,
+    peer: IpAddr,
     body: Body,
     begun: Instant,
     deadline: Instant,
 ) -> Result<Vec<u8>, (Unanswered, String)> {
-    let Unjudged { cause, why, uid } = match judge(app, body, begun, deadline).await {
+    let Unjudged { cause, why, uid } = match judge(app, peer, body, begun, deadline).await {
         Ok(answer) => return Ok(answer),
         Err(unjudged) => unjudged,
     };
@@ -135,8 +143,14 @@ struct Unjudged {
     uid: Option<String>,
 }
 
-async fn judge(app: &App, body: Body, begun: Instant, deadline: Instant) -> Result<Vec<u8>, Unjudged> {
-    let body = app.room.receive(body, deadline.into()).await.map_err(|Unread { cause, uid }| {
+async fn judge(
+    app: &App,
+    peer: IpAddr,
+    body: Body,
+    begun: Instant,
+    deadline: Instant,
+) -> Result<Vec<u8>, Unjudged> {
+    let body = app.room.receive(body, peer, deadline.into()).await.map_err(|Unread { cause, uid }| {
         let why = match cause {
             Unanswered::TooLarge => format!("the request's body has more than {MAX_BODY_BYTES} bytes"),
             Unanswered::Slow => "the request's body did not come in time".to_owned(),

@@ -7,6 +7,8 @@ mod connection;
 mod deadline;
 mod handler;
 mod health;
+mod places;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod tls;

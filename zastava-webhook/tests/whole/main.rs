@@ -23,5 +23,6 @@ mod reload;
 mod remembered;
 mod secrets;
 mod silent;
+mod stranger;
 mod subresources;
 mod told;

@@ -13,7 +13,7 @@ use rustls::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) const NAME: &str = "webhook.test";
 
@@ -61,10 +61,14 @@ impl Client {
         Ok((sender, shown))
     }
 
-    pub(crate) async fn connect(&self) -> io::Result<Sender> {
-        let stream = TcpStream::connect(self.address).await?;
+    /// TLS on a connection, whoever opened it.
+    pub(crate) async fn secure(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         stream.set_nodelay(true)?;
-        let stream = self.tls.connect(ServerName::try_from(NAME).unwrap(), stream).await?;
+        self.tls.connect(ServerName::try_from(NAME).unwrap(), stream).await
+    }
+
+    pub(crate) async fn connect(&self) -> io::Result<Sender> {
+        let stream = self.secure(TcpStream::connect(self.address).await?).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(sender)
