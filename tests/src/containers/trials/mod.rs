@@ -1,5 +1,6 @@
 //! What sensor and runtime must stand together: each trial starts both for itself.
 
+mod again;
 mod crash;
 mod cri;
 mod deployed;
@@ -83,6 +84,7 @@ pub(super) const ALL: &[Trial] = &[
         &[OLDEST, CRI, POLLED, Kind::Docker, Kind::Podman],
         crash::of_sensor,
     ),
+    trial("a container that its runtime starts again", &[Kind::Docker, Kind::Podman], again::again),
     trial("a socket that accepts and never answers", &[OLDEST], silent::silent),
     trial("ten thousand cgroups that nobody needs", &[OLDEST], stale::stale),
     trial("hostile names", &[OLDEST, NEWEST, CRI], hostile::in_pods),

@@ -199,7 +199,7 @@ impl Entry {
         let at = origin.boot_ns;
         let has_new_cgroup = self.made.is_some_and(|(_, made_ns)| made_ns <= at);
         let begins = match (&self.life, self.last) {
-            (Some(_), _) => has_new_cgroup,
+            (Some(life), _) => has_new_cgroup || life.was_elsewhere(at, origin.cgroup_id),
             (None, None) => true,
             // A late word of the life before.
             (None, Some(last)) if last.cgroup_id.is_some() && last.cgroup_id == origin.cgroup_id => false,

@@ -185,6 +185,12 @@ impl Life {
         self.end.is_some() || self.candidate(pid).is_some_and(|candidate| candidate.exit.is_some())
     }
 
+    /// Whether it was over, and in another cgroup than a program that is executed at that time. Where nobody tells that
+    /// cgroups are made, this is how the next life is known.
+    pub(super) fn was_elsewhere(&self, at: u64, cgroup_id: Option<u64>) -> bool {
+        !self.watched && self.cgroup_id != cgroup_id && self.end.is_some_and(|end| end.boot_ns < at)
+    }
+
     /// Whether it was over at that time, as far as is known now, and this one's exec was not told in it.
     pub(super) fn was_over(&self, pid: u32, at: u64) -> bool {
         let exit = || self.candidate(None).and_then(|candidate| candidate.exit);

@@ -177,3 +177,21 @@ fn in_the_same_cgroup_the_life_that_ended_is_told_once_and_nothing_false() {
         assert_eq!(script.lives(), (vec![FIRST], vec![status(FIRST)]), "{order:?}");
     });
 }
+
+#[test]
+fn where_nobody_tells_that_a_cgroup_is_made_another_one_is_the_next_life_s() {
+    let cgroup_of = |tgid| if tgid == FIRST { 7 } else { 8 };
+    let mut script = Script::new(settings());
+    script.now = BEGIN + 12 * MS;
+    script.say(Runs(FIRST));
+    script.tell(Exec(FIRST), cgroup_of);
+    script.pass(30 * MS);
+    for told in [Exit(FIRST), Exec(NEXT), Exit(NEXT)] {
+        script.tell(told, cgroup_of);
+    }
+    for word in [Ended(FIRST), Runs(NEXT), Ended(NEXT)] {
+        script.say(word);
+    }
+    script.idle(5);
+    assert_eq!(script.lives(), (vec![FIRST, NEXT], vec![status(FIRST), status(NEXT)]));
+}
