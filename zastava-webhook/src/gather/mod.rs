@@ -244,10 +244,10 @@ impl Gatherer {
             }
             cache.invalidate(&key).await;
         }
-        let lookups = self.lookups.clone();
+        let (lookups, namespace) = (self.lookups.clone(), question.namespace.clone());
         let task = tokio::spawn(async move {
             let load = async move {
-                let loaded = lookups.run(registry, load).await;
+                let loaded = lookups.run(registry, namespace, load).await;
                 let loaded = loaded.unwrap_or_else(|missing| Err(Box::new(Err(missing))));
                 loaded.map(|value| Kept { since: Instant::now(), value })
             };
