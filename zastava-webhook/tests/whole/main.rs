@@ -26,3 +26,4 @@ mod silent;
 mod stranger;
 mod subresources;
 mod told;
+mod unread;
