@@ -19,6 +19,8 @@ const MAX_SECRETS: usize = 8;
 const TTL: Duration = Duration::from_mins(1);
 /// Bytes that are remembered.
 const MAX_BYTES: u64 = 4 << 20;
+/// Bytes of a name.
+const MAX_NAME: usize = 253;
 const KIND: &str = "kubernetes.io/dockerconfigjson";
 const KEY: &str = ".dockerconfigjson";
 
@@ -41,7 +43,7 @@ impl Secrets {
         }
     }
 
-    /// Those that can be read, and why one could not.
+    /// Those that can be read, and why one could not: rather for what the pod names than for an outage.
     pub async fn of(
         &self,
         namespace: &str,
@@ -49,7 +51,11 @@ impl Secrets {
         deadline: Instant,
     ) -> (PullSecrets, Option<Missing>) {
         let mut secrets = PullSecrets::default();
-        let mut missing = None;
+        let mut missing = (names.len() > MAX_SECRETS).then(|| {
+            let why =
+                format!("the pod names {} pull secrets, and {MAX_SECRETS} at most are read", names.len());
+            Missing::PullSecret { why, outage: false }
+        });
         for name in names.iter().take(MAX_SECRETS) {
             let read = timeout_at(deadline.into(), self.read(namespace, name)).await;
             let added = match read {
@@ -58,14 +64,20 @@ impl Secrets {
                 Err(_) => Err(Unread { why: "time was up".to_owned(), outage: true }),
             };
             if let Err(Unread { why, outage }) = added {
-                let why = format!("the pull secret {namespace}/{name}: {why}");
-                missing.get_or_insert(Missing::PullSecret { why, outage });
+                if missing.as_ref().is_none_or(|known| known.is_outage() && !outage) {
+                    let why = format!("the pull secret {}: {why}", shown(&format!("{namespace}/{name}")));
+                    missing = Some(Missing::PullSecret { why, outage });
+                }
             }
         }
         (secrets, missing)
     }
 
     async fn read(&self, namespace: &str, name: &str) -> Result<Arc<Vec<u8>>, Unread> {
+        // They become parts of a path.
+        if !is_subdomain(namespace) || !is_subdomain(name) {
+            return Err(Unread::useless(&"that is no name of a secret (RFC 1123 subdomain)"));
+        }
         let key = (namespace.to_owned(), name.to_owned());
         let load = async {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
@@ -98,8 +110,35 @@ impl Unread {
     }
 
     fn failed(error: &kube::Error) -> Self {
-        Self { why: error.to_string(), outage: true }
+        match error {
+            kube::Error::Api(status) if status.code == 403 => Self::useless(
+                &"the webhook may not read it: its ServiceAccount needs `get` for secrets of this name here",
+            ),
+            kube::Error::Api(status) => Self {
+                why: format!("the API server answers {}: {}", status.code, status.message),
+                outage: status.code == 429 || status.code >= 500,
+            },
+            kube::Error::Service(_) | kube::Error::HyperError(_) => {
+                Self { why: error.to_string(), outage: true }
+            }
+            _ => Self::useless(error),
+        }
     }
+}
+
+/// A name that Kubernetes gives to a secret; a namespace's is one too.
+fn is_subdomain(text: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let label = |label: &str| {
+        let dash = label.starts_with('-') || label.ends_with('-');
+        !label.is_empty() && !dash && label.bytes().all(allowed)
+    };
+    text.len() <= MAX_NAME && text.split('.').all(label)
+}
+
+/// What a pod wrote may have anything in it.
+fn shown(text: &str) -> String {
+    text.chars().take(2 * MAX_NAME).flat_map(char::escape_debug).collect()
 }
 
 impl std::fmt::Debug for Secrets {
@@ -121,7 +160,8 @@ mod tests {
 
     use super::*;
 
-    /// A fake API server with the secret `pull` in the namespace `shop` and one of another type beside it.
+    /// A fake API server with the secret `pull` in the namespace `shop`, one of another type beside it, and statuses for
+    /// secrets that are called so.
     async fn start() -> (Secrets, Arc<Mutex<Vec<String>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&asked);
@@ -131,16 +171,27 @@ mod tests {
             let kind = match (namespace.as_str(), name.as_str()) {
                 ("shop", "pull") => KIND,
                 ("shop", "other") => "Opaque",
-                _ => return (StatusCode::NOT_FOUND, Json(json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "no such secret" }))).into_response(),
+                _ => {
+                    let code = name.parse().unwrap_or(404);
+                    let status = json!({ "kind": "Status", "status": "Failure", "code": code, "reason": "Some", "message": "no" });
+                    return (StatusCode::from_u16(code).unwrap(), Json(status)).into_response();
+                }
             };
             Json(json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "type": kind, "data": { KEY: content } })).into_response()
         };
         let router = Router::new().route("/api/v1/namespaces/{namespace}/secrets/{name}", get(read));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let config = config(&listener.local_addr().unwrap().to_string());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         (Secrets::new(Client::try_from(config).unwrap()), asked)
+    }
+
+    /// Who fails is not asked again: one answer is enough here.
+    fn config(host: &str) -> Config {
+        let mut config = Config::new(format!("http://{host}").parse().unwrap());
+        config.default_retry = false;
+        config
     }
 
     async fn of(secrets: &Secrets, namespace: &str, names: &[&str]) -> (PullSecrets, Option<Missing>) {
@@ -171,11 +222,61 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_secrets_are_read_than_a_pod_needs() {
+    async fn secrets_beyond_the_bound_are_not_read_and_that_is_said() {
         let (secrets, asked) = start().await;
-        let names: Vec<String> = (0..100).map(|n| format!("s{n}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        of(&secrets, "shop", &names).await;
-        assert_eq!(asked.lock().unwrap().len(), MAX_SECRETS);
+        let mut names = vec!["500"; MAX_SECRETS];
+        names.push("pull");
+        let (read, missing) = of(&secrets, "shop", &names).await;
+        let missing = missing.unwrap();
+        assert!(read.is_empty());
+        assert!(!missing.is_outage());
+        assert_eq!(missing.detail(), "the pod names 9 pull secrets, and 8 at most are read");
+        assert!(!asked.lock().unwrap().contains(&"shop/pull".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_name_is_asked_for_nowhere() {
+        let (secrets, asked) = start().await;
+        let long = "a".repeat(MAX_NAME + 1);
+        for name in
+            ["", ".", "..", "../pull", "pull?limit=1", "pull#a", "a/b", "Pull", "-a", "a-", "a..b", &long]
+        {
+            let (read, missing) = of(&secrets, "shop", &[name]).await;
+            assert!(read.is_empty(), "{name}");
+            let missing = missing.unwrap();
+            assert!(!missing.is_outage() && missing.detail().contains("no name of a secret"), "{missing:?}");
+        }
+        let (_, missing) = of(&secrets, "shop/secrets/pull?", &["a"]).await;
+        assert!(matches!(missing, Some(Missing::PullSecret { outage: false, .. })), "{missing:?}");
+        let (_, missing) = of(&secrets, "shop", &["a\u{1b}[31m"]).await;
+        assert!(missing.unwrap().detail().contains("shop/a\\u{1b}[31m: "));
+        assert_eq!(*asked.lock().unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_api_servers_own_trouble_alone_is_an_outage() {
+        let (secrets, _) = start().await;
+        for (name, outage) in [
+            ("400", false),
+            ("401", false),
+            ("403", false),
+            ("404", false),
+            ("429", true),
+            ("500", true),
+            ("503", true),
+        ] {
+            let (_, missing) = of(&secrets, "shop", &[name]).await;
+            assert_eq!(missing.map(|missing| missing.is_outage()), Some(outage), "{name}");
+        }
+        let (_, forbidden) = of(&secrets, "shop", &["403"]).await;
+        assert!(forbidden.unwrap().detail().contains("needs `get` for secrets"));
+        // Whatever else is out of order, what the pod names wrongly is a no.
+        for names in [["500", "404"], ["404", "500"]] {
+            let (_, missing) = of(&secrets, "shop", &names).await;
+            assert!(!missing.unwrap().is_outage(), "{names:?}");
+        }
+        let gone = Secrets::new(Client::try_from(config("127.77.77.77:9")).unwrap());
+        let (_, missing) = of(&gone, "shop", &["pull"]).await;
+        assert!(missing.unwrap().is_outage());
     }
 }

@@ -36,8 +36,10 @@ pub(super) struct Spec {
 }
 
 impl Spec {
+    /// Those without a name are passed over, as the kubelet does.
     pub(super) fn pull_secrets(&self) -> impl Iterator<Item = &str> {
-        self.image_pull_secrets.iter().flatten().filter_map(|secret| secret.name.as_deref())
+        let names = self.image_pull_secrets.iter().flatten().filter_map(|secret| secret.name.as_deref());
+        names.filter(|name| !name.is_empty())
     }
 }
 

@@ -120,7 +120,7 @@ fn every_list_of_a_pod_is_looked_at() {
         "containers": [{ "name": "c", "image": "b" }, { "name": "d", "image": "a" }],
         "ephemeralContainers": [{ "name": "e", "image": "c" }],
         "volumes": [{ "name": "v", "image": { "reference": "d" } }, { "name": "w", "emptyDir": {} }],
-        "imagePullSecrets": [{ "name": "pull" }, {}],
+        "imagePullSecrets": [{ "name": "pull" }, {}, { "name": "" }],
     }));
     let pairs: Vec<_> = [
         ("spec.initContainers[i].image", "a"),
