@@ -8,6 +8,7 @@ mod backend;
 mod beside;
 mod cli;
 mod end;
+mod excuses;
 mod faults;
 mod lab;
 mod load;

@@ -18,8 +18,8 @@ use tokio::net::TcpListener;
 
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}";
 
-/// An API server that has the secret `shop/pull` with a registry's password, `wrong` with another in every namespace, and
-/// perhaps a ValidatingWebhookConfiguration.
+/// An API server that has the secret `shop/pull` with a registry's password, in every namespace `wrong` with another,
+/// `elsewhere` for another registry and `forbidden` that may not be read, and perhaps a ValidatingWebhookConfiguration.
 pub(crate) struct Api {
     asked: Arc<Mutex<Vec<String>>>,
     folder: TempDir,
@@ -32,9 +32,11 @@ impl Api {
         let (seen, registry) = (Arc::clone(&asked), registry.to_owned());
         let read = move |Path((namespace, name)): Path<(String, String)>| async move {
             seen.lock().unwrap().push(format!("{namespace}/{name}"));
-            let password = match (namespace.as_str(), name.as_str()) {
-                ("shop", "pull") => "word",
-                (_, "wrong") => "guess",
+            let (registry, password) = match (namespace.as_str(), name.as_str()) {
+                ("shop", "pull") => (registry.as_str(), "word"),
+                (_, "wrong") => (registry.as_str(), "guess"),
+                (_, "elsewhere") => ("elsewhere.test", "word"),
+                (_, "forbidden") => return refused(StatusCode::FORBIDDEN, "Forbidden"),
                 _ => return missing(),
             };
             let auths = json!({ "auths": { registry: { "username": "user", "password": password } } });
@@ -74,6 +76,10 @@ impl Api {
 }
 
 fn missing() -> Response {
-    let status = json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "it is not there" });
-    (StatusCode::NOT_FOUND, Json(status)).into_response()
+    refused(StatusCode::NOT_FOUND, "NotFound")
+}
+
+fn refused(code: StatusCode, reason: &str) -> Response {
+    let status = json!({ "kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": reason, "message": "no" });
+    (code, Json(status)).into_response()
 }
