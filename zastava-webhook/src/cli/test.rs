@@ -1,4 +1,5 @@
-//! `zastava-webhook test`: the same decision, about a file. A CI job and the cluster agree.
+//! `zastava-webhook test`: the same decision, about a file. A CI job and the cluster agree; where the cluster would read
+//! pull secrets to decide, there is no answer here.
 
 use std::{
     fs::File,
@@ -18,10 +19,12 @@ use super::{
 };
 use crate::{
     assemble::Assembled,
+    criteria::Grade,
     decision::{Answer, Decision},
-    engine::{Engine, Outcome},
+    engine::Outcome,
     images::{Found, find},
     policy::Disk,
+    reason::Reason,
     review::{self, API_VERSION, KIND, MAX_BODY_BYTES},
 };
 
@@ -29,7 +32,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  everything would be let through, perhaps with warnings
   1  something would be refused
-  2  there is no answer: a file cannot be read or used, or the report cannot be written";
+  2  there is no answer: a file cannot be read or used, a registry wants the pull secrets that the
+     cluster alone has, or the report cannot be written";
 
 /// Objects of one run.
 const MAX_OBJECTS: usize = 10_000;
@@ -92,7 +96,7 @@ pub(super) fn run(arguments: &TestArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(USAGE, &error),
     };
-    let reports = match runtime.block_on(judge(&assembled.engine, arguments)) {
+    let reports = match runtime.block_on(judge(&assembled, arguments)) {
         Ok(reports) => reports,
         Err(error) => return fail(USAGE, &error),
     };
@@ -118,7 +122,7 @@ struct Report {
     answer: Option<Decision>,
 }
 
-async fn judge(engine: &Engine, arguments: &TestArgs) -> Result<Vec<Report>, TestError> {
+async fn judge(assembled: &Assembled, arguments: &TestArgs) -> Result<Vec<Report>, TestError> {
     let mut reports = Vec::new();
     for path in &arguments.manifests {
         let file = path.display().to_string();
@@ -132,7 +136,7 @@ async fn judge(engine: &Engine, arguments: &TestArgs) -> Result<Vec<Report>, Tes
                 request["name"].as_str().unwrap_or_default()
             );
             let body = review.to_string();
-            let answer = decide(engine, body.as_bytes(), arguments)
+            let answer = decide(assembled, body.as_bytes(), arguments)
                 .await
                 .map_err(|why| TestError::Object { file: file.clone(), what: what.clone(), why })?;
             reports.push(Report { file: file.clone(), object: what, answer });
@@ -141,25 +145,49 @@ async fn judge(engine: &Engine, arguments: &TestArgs) -> Result<Vec<Report>, Tes
     Ok(reports)
 }
 
-async fn decide(engine: &Engine, body: &[u8], arguments: &TestArgs) -> Result<Option<Decision>, String> {
+async fn decide(
+    Assembled { config, engine, .. }: &Assembled,
+    body: &[u8],
+    arguments: &TestArgs,
+) -> Result<Option<Decision>, String> {
     let deadline = Instant::now() + Duration::from_secs(arguments.timeout);
     let request = review::parse(body).map_err(|error| error.to_string())?;
+    let mut workload = match find(&request).map_err(|error| error.to_string())? {
+        Found::Nothing(_) => return Ok(None),
+        Found::Workload(workload) => workload,
+    };
     let outcome = if arguments.as_sent {
         engine.admit(&request, deadline).await.map_err(|error| error.to_string())?
     } else {
-        match find(&request).map_err(|error| error.to_string())? {
-            Found::Nothing(why) => Outcome::Nothing(why),
-            Found::Workload(mut workload) => {
-                workload.is_pod = true;
-                let rules = engine.policy().rules(&request.namespace);
-                engine.judge(&workload, &request.namespace, rules, deadline).await
-            }
-        }
+        workload.is_pod = true;
+        let rules = engine.policy().rules(&request.namespace);
+        engine.judge(&workload, &request.namespace, rules, deadline).await
     };
-    Ok(match outcome {
-        Outcome::Nothing(_) | Outcome::Ignored => None,
-        Outcome::Decided { decision, .. } => Some(decision),
-    })
+    let decision = match outcome {
+        Outcome::Nothing(_) | Outcome::Ignored => return Ok(None),
+        Outcome::Decided { decision, .. } => decision,
+    };
+    let reads_secrets = config.admission.pull_secrets && !workload.pull_secrets.is_empty();
+    match for_want_of_a_secret(&decision).filter(|_| reads_secrets) {
+        Some(detail) => Err(format!(
+            "{detail}; the cluster would read the pull secrets {}, which are not to be had here: give the registry's entry \
+             in the configuration (registries) credentials",
+            workload.pull_secrets.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+        )),
+        None => Ok(Some(decision)),
+    }
+}
+
+/// What a pull secret could make go away, where nothing else is a refusal. Some registries say that an image is not there
+/// where they should refuse access.
+fn for_want_of_a_secret(decision: &Decision) -> Option<&str> {
+    let mut refusals =
+        decision.findings().map(|(_, finding)| finding).filter(|finding| finding.grade == Grade::Deny);
+    let wants = |finding: &crate::criteria::Finding| {
+        matches!(finding.reason, Reason::RegistryAccess | Reason::ImageNotFound)
+    };
+    let first = refusals.next().filter(|first| wants(first))?;
+    refusals.all(wants).then_some(first.detail.as_str())
 }
 
 /// Every object of a file: documents of YAML, and items of lists.

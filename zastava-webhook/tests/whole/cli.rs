@@ -6,7 +6,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::lab::{Registry, config, webhook_program};
+use crate::lab::{Mood, Registry, config, webhook_program};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(webhook_program()).args(arguments).env_remove("ZASTAVA_CONFIG").output().unwrap()
@@ -65,6 +65,42 @@ async fn a_manifest_is_judged_as_the_cluster_would_judge_it() {
     // As itself a controller is let through with a warning, and so is a whole file of them.
     let as_sent = run(&["test", "--config", &config, "--as-sent", &all]);
     assert_eq!(as_sent.status.code(), Some(0), "{}", text(&as_sent.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_pull_secrets_that_only_the_cluster_has_is_no_answer() {
+    let registry = Registry::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let write_config = |name: &str, more: &str| {
+        let indented = config(&registry, more).replace('\n', "\n    ");
+        write(folder.path(), name, &format!("zastava:\n  admission:\n    {indented}"))
+    };
+    let on = write_config("on.yaml", "pullSecrets: true");
+    let off = write_config("off.yaml", "");
+    let image = registry.image("app", ":app");
+    let pod = |name: &str, images: &[&str], secrets: &str| {
+        let containers: Vec<_> =
+            images.iter().map(|image| format!("{{name: c, image: \"{image}\"}}")).collect();
+        let spec = format!("{{imagePullSecrets: [{secrets}], containers: [{}]}}", containers.join(", "));
+        write(folder.path(), name, &format!("apiVersion: v1\nkind: Pod\nspec: {spec}\n"))
+    };
+    let named = pod("named.yaml", &[&image], "{name: pull}");
+    let unnamed = pod("unnamed.yaml", &[&image], "");
+    let refused = pod("refused.yaml", &[&image, "sha256:abc"], "{name: pull}");
+    let test = |config: &str, pod: &str| run(&["test", "--config", config, pod]);
+
+    for status in [401, 403, 404] {
+        registry.mood(Mood::Status(status));
+        let output = test(&on, &named);
+        assert_eq!(output.status.code(), Some(2), "{status}");
+        let told = text(&output.stderr);
+        assert!(told.contains("the pull secrets \"pull\"") && told.contains("(registries)"), "{told}");
+        assert_eq!(test(&on, &unnamed).status.code(), Some(1), "{status}");
+        assert_eq!(test(&on, &refused).status.code(), Some(1), "{status}");
+        assert_eq!(test(&off, &named).status.code(), Some(1), "{status}");
+    }
+    registry.mood(Mood::Good);
+    assert_eq!(test(&on, &named).status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
