@@ -34,6 +34,7 @@ fn faults(rendered: &str) -> Result<Vec<String>> {
     objects.namespaces(&config, &mut told)?;
     objects.service(&mut told)?;
     objects.replicas(&mut told)?;
+    objects.quota(&mut told)?;
     objects.rights(&mut told);
     objects.keys(&config, &mut told)?;
     Ok(told)
@@ -178,6 +179,22 @@ impl Objects {
         Ok(())
     }
 
+    /// Some clusters want a quota that names the pods' class, with room for all of them and one more in a roll-out.
+    fn quota(&self, told: &mut Vec<String>) -> Result<()> {
+        let deployment = &self.one("Deployment", "zastava-webhook")?["spec"];
+        let class = text(&deployment["template"]["spec"]["priorityClassName"]);
+        let fits = |quota: &Value| {
+            let pods = text(&quota["spec"]["hard"]["pods"]).parse().ok();
+            let scope = &quota["spec"]["scopeSelector"]["matchExpressions"][0];
+            let names = scope["scopeName"] == "PriorityClass" && words(&scope["values"]).contains(class);
+            names && pods > deployment["replicas"].as_u64()
+        };
+        if class.starts_with("system-") && !self.of("ResourceQuota").any(fits) {
+            told.push(format!("no ResourceQuota has room for the webhook's pods of the class {class}"));
+        }
+        Ok(())
+    }
+
     /// No right is for everything, and none is beyond getting and changing what is named.
     fn rights(&self, told: &mut Vec<String>) {
         for role in self.of("Role").chain(self.of("ClusterRole")) {
@@ -248,7 +265,7 @@ mod tests {
     fn rendered() -> String {
         let directory = places::root().join(super::WEBHOOK);
         let read = |file: &str| fs::read_to_string(directory.join(file)).unwrap();
-        let files = ["deployment", "service", "disruption", "network", "rbac", "certs", "webhooks"];
+        let files = ["deployment", "service", "disruption", "quota", "network", "rbac", "certs", "webhooks"];
         let mut documents: Vec<String> = files.iter().map(|file| read(&format!("{file}.yaml"))).collect();
         let config = read("zastava.yaml").replace('\n', "\n    ");
         let key = Path::new("release.pub").display().to_string();
@@ -286,6 +303,8 @@ mod tests {
                 .contains("write to its root")
         );
         assert!(told("replicas: 2", "replicas: 1").contains("one replica"));
+        assert!(told("[\"system-cluster-critical\"]", "[]").contains("no ResourceQuota"));
+        assert!(told("pods: \"16\"", "pods: \"2\"").contains("no ResourceQuota"));
         assert!(told("targetPort: https", "targetPort: web").contains("port that no container has"));
         assert!(told("verbs: [\"get\", \"update\"]", "verbs: [\"*\"]").contains("right to everything"));
         assert!(told("keys/release.pub", "keys/other.pub").contains("not mounted"));
