@@ -117,6 +117,8 @@ pub struct Sbom {
     pub found: Vec<SbomFound>,
     /// Why there may be more than were found: an outage.
     pub unknown: Option<Fault>,
+    /// The same where it never will be told, and is no outage: there is more beside the image than is looked at.
+    pub refused: Option<Fault>,
 }
 
 impl Sbom {

@@ -142,7 +142,7 @@ async fn gather(reader: Reader<'_>, digest: &Digest, wanted: &Wanted) -> Result<
     let unknown = all().find_map(|findings| findings.unknown.clone());
     let sbom = wanted.sbom.as_ref().map(|_| {
         let found: Vec<SbomFound> = all().flat_map(|findings| findings.sboms.clone()).collect();
-        Sbom { found, unknown: unknown.clone() }
+        Sbom { found, unknown: unknown.clone(), refused: reader.budget.exceeded().cloned() }
     });
     let mut base = wanted.base.as_ref().map(|_| Base { unknown, ..whole.base(&each, complete) });
     if let Some(base) = &mut base {
@@ -154,6 +154,11 @@ async fn gather(reader: Reader<'_>, digest: &Digest, wanted: &Wanted) -> Result<
             Err(fault) => {
                 base.refused.get_or_insert(fault);
             }
+        }
+        // What was not looked at could name an image that is not allowed.
+        if let Some(fault) = reader.budget.exceeded() {
+            base.refused.get_or_insert_with(|| fault.clone());
+            base.materials.clear();
         }
     }
     Ok(Evidence { digest: digest.clone(), platforms, signatures, sbom, base })

@@ -24,7 +24,9 @@ pub(super) fn check(evidence: &Evidence, known: &Known, wanted: config::SbomLeve
     if found >= Some(wanted) {
         return None;
     }
-    if let Some(fault) = evidence.sbom.as_ref().and_then(|sbom| sbom.unknown.as_ref()) {
+    // What will never be told is no outage, whatever else is one.
+    let open = evidence.sbom.as_ref().and_then(|sbom| sbom.refused.as_ref().or(sbom.unknown.as_ref()));
+    if let Some(fault) = open {
         return Some(Finding {
             criterion: Criterion::Sbom,
             reason: fault.into(),

@@ -152,8 +152,12 @@ fn sbom(
         digest: digest("sbom"),
         signed_by: Vec::new(),
     });
-    let mut known =
-        known(Evidence { sbom: Some(Sbom { found: found.collect(), unknown }), ..evidence(Vec::new()) });
+    let (unknown, refused) = match unknown {
+        Some(fault) if !fault.is_outage() => (None, Some(fault)),
+        unknown => (unknown, None),
+    };
+    let sbom = Sbom { found: found.collect(), unknown, refused };
+    let mut known = known(Evidence { sbom: Some(sbom), ..evidence(Vec::new()) });
     if catalogue {
         let verdict = Verdict { word: VerdictWord::Pass, reasons: Vec::new(), has_sbom: true };
         known.verdict = Some(Ok(Arc::new(verdict)));

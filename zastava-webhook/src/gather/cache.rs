@@ -149,3 +149,36 @@ impl<K, V> Expiry<K, Kept<V>> for Life {
         Some(life.saturating_sub(kept.since.elapsed()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zastava_common::evidence::{Fault, Reason, Refusal, Sbom, SignerFact};
+
+    use super::*;
+
+    fn too_many() -> Fault {
+        Fault::TooMany { host: "reg.test".to_owned(), what: "pieces of evidence", limit: 1 }
+    }
+
+    #[test]
+    fn what_is_more_than_is_looked_at_is_remembered_and_an_outage_is_not() {
+        let busy = Fault::Busy { host: "reg.test".to_owned() };
+        for (fault, kept) in [(too_many(), true), (busy, false)] {
+            assert_eq!(keep::<()>(Err(Missing::Fault(fault.clone()))).is_ok(), kept, "{fault}");
+            let refusal = Refusal { reason: Reason::SignatureInvalid, detail: fault.to_string() };
+            let (outcome, unknown, refused) = if kept {
+                (Outcome::Refused(refusal), None, Some(fault))
+            } else {
+                (Outcome::Unknown(fault.clone()), Some(fault), None)
+            };
+            let evidence = Evidence {
+                digest: Digest::sha256(b"app"),
+                platforms: Vec::new(),
+                signatures: vec![SignerFact { verifier: "own".to_owned(), outcome }],
+                sbom: Some(Sbom { found: Vec::new(), unknown, refused }),
+                base: None,
+            };
+            assert_eq!(keep_evidence(Ok(Arc::new(evidence))).is_ok(), kept);
+        }
+    }
+}

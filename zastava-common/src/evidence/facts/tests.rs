@@ -25,7 +25,7 @@ fn level(signatures: Vec<SignerFact>, found: &[(&str, SbomLevel)]) -> Option<Sbo
         digest: digest("sbom"),
         signed_by: Vec::new(),
     });
-    let sbom = Sbom { found: found.collect(), unknown: None };
+    let sbom = Sbom { found: found.collect(), unknown: None, refused: None };
     let platform = |name: &str| Platform { digest: digest(name), name: None };
     let evidence = Evidence {
         digest: digest("index"),

@@ -4,7 +4,10 @@
 //! time, which a namespace may excuse: so each look-up has an end of its own, far behind what builders and signers write
 //! and some seconds before any deadline of a registry that answers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -31,6 +34,7 @@ pub(crate) struct Budget {
     bytes: AtomicUsize,
     kept: AtomicUsize,
     large: Semaphore,
+    exceeded: OnceLock<Fault>,
 }
 
 impl Default for Budget {
@@ -40,6 +44,7 @@ impl Default for Budget {
             bytes: AtomicUsize::new(BYTES),
             kept: AtomicUsize::new(KEPT),
             large: Semaphore::new(1),
+            exceeded: OnceLock::new(),
         }
     }
 }
@@ -60,38 +65,41 @@ impl Budget {
 
     /// To be told of so many bytes that are or were read.
     pub(super) fn read(&self, host: &Host, bytes: usize) -> Result<(), Fault> {
-        let what = || "all evidence about one image".to_owned();
-        take(&self.bytes, bytes).ok_or_else(|| Fault::TooLarge {
+        self.take(&self.bytes, bytes, || Fault::TooLarge {
             host: host.to_string(),
-            what: what(),
+            what: "all evidence about one image".to_owned(),
             limit: BYTES,
         })
     }
 
     /// To be told of a manifest that takes so many bytes of memory.
     pub(super) fn keep(&self, host: &Host, bytes: usize) -> Result<(), Fault> {
-        let what = || "what is looked at of one image's manifests".to_owned();
-        take(&self.kept, bytes).ok_or_else(|| Fault::TooLarge {
+        self.take(&self.kept, bytes, || Fault::TooLarge {
             host: host.to_string(),
-            what: what(),
+            what: "what is looked at of one image's manifests".to_owned(),
             limit: KEPT,
         })
     }
 
+    /// Why not everything was looked at, if not.
+    pub(crate) fn exceeded(&self) -> Option<&Fault> {
+        self.exceeded.get()
+    }
+
     fn questions(&self, host: &Host, count: usize) -> Result<(), Fault> {
         let what = "pieces of evidence about one image";
-        take(&self.questions, count).ok_or_else(|| Fault::TooMany {
+        self.take(&self.questions, count, || Fault::TooMany {
             host: host.to_string(),
             what,
             limit: QUESTIONS,
         })
     }
-}
 
-/// `None`, and nothing taken, where less is left.
-fn take(left: &AtomicUsize, count: usize) -> Option<()> {
-    let less = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count));
-    less.ok().map(drop)
+    /// Takes nothing where less is left.
+    fn take(&self, left: &AtomicUsize, count: usize, fault: impl FnOnce() -> Fault) -> Result<(), Fault> {
+        let less = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count));
+        less.map(drop).map_err(|_| self.exceeded.get_or_init(fault).clone())
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +109,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_look_up_asks_beyond_its_budget_is_refused_and_no_outage() {
         let (budget, host) = (Budget::default(), "reg.test".parse().unwrap());
+        assert_eq!(budget.exceeded(), None);
         for _ in 0..QUESTIONS - AT_ONCE {
             assert_eq!(budget.ask(&host), Ok(()));
         }
@@ -120,5 +129,6 @@ mod tests {
             assert!(fault.is_definitive(), "{fault}");
         }
         assert_eq!(budget.read(&host, 0), Ok(()));
+        assert!(budget.exceeded().is_some());
     }
 }
