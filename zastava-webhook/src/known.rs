@@ -104,7 +104,7 @@ impl Missing {
         }
     }
 
-    /// Whether it would be the same in a second: there is no such image.
+    /// Whether it would be the same in a second: there is no such image, or more of it than is looked at.
     pub fn is_definitive(&self) -> bool {
         matches!(self, Self::Fault(fault) if fault.is_definitive())
     }

@@ -286,7 +286,7 @@ async fn layers_at(reader: Reader<'_>, digest: &Digest) -> Result<(Layers, Optio
 
 async fn layers_of(reader: Reader<'_>, digest: &Digest, image: &Image) -> Result<Layers, Fault> {
     let config = reader.blob(&image.config, MAX_CONFIG).await?;
-    let read = reader.client.apart(config.len(), move || ImageConfig::parse(&config)).await;
+    let read = reader.client.apart.run(config.len(), move || ImageConfig::parse(&config)).await;
     let ImageConfig { platform, diff_ids } = read.map_err(|error| Fault::Malformed {
         host: reader.image.host().to_string(),
         what: format!("the configuration of {digest}"),

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use hashlink::LruCache;
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
 use super::{
+    apart::Apart,
     challenge::{self, Challenge},
     config::{BadRegistry, RegistryConfig},
     count::{Counts, RequestCount},
@@ -36,12 +37,6 @@ const REMEMBERED: usize = 4_096;
 /// Registries that are not listed whose state is remembered.
 const UNLISTED: usize = 256;
 
-/// What is to be done with more bytes has a thread of its own: a worker that others wait for does no more at a time.
-const QUICK: usize = 128 << 10;
-
-/// What is to be done with more bytes is done one by one.
-const LARGE: usize = 1 << 20;
-
 /// All registries.
 pub(crate) struct Client {
     listed: Places,
@@ -50,7 +45,7 @@ pub(crate) struct Client {
     within: Duration,
     passes: Mutex<LruCache<PassKey, Pass>>,
     counts: Arc<Counts>,
-    large: Arc<Semaphore>,
+    pub(crate) apart: Apart,
 }
 
 #[derive(Clone, Eq, Hash, PartialEq)]
@@ -93,36 +88,8 @@ impl Client {
             within: config.within,
             passes: Mutex::new(LruCache::new(REMEMBERED)),
             counts: Arc::default(),
-            large: Arc::new(Semaphore::new(1)),
+            apart: Apart::default(),
         })
-    }
-
-    /// Reads, hashes or checks a document of so many bytes where nobody waits for it. What is large takes some times as
-    /// much memory meanwhile, so that it is done one by one; `work` asks nobody for anything.
-    pub(crate) async fn apart<T: Send + 'static>(
-        &self,
-        bytes: usize,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
-        if bytes <= QUICK {
-            return work();
-        }
-        // It is never closed.
-        let alone = if bytes > LARGE { Arc::clone(&self.large).acquire_owned().await.ok() } else { None };
-        // It goes on where nobody waits any more, and keeps its place.
-        let working = spawn_blocking(move || {
-            let done = work();
-            drop(alone);
-            done
-        });
-        match working.await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The program ends.
-                Err(_) => std::future::pending().await,
-            },
-        }
     }
 
     /// From here on counts on where `before` is.
@@ -384,42 +351,5 @@ impl PassKey {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("listed", &self.listed.keys()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn client() -> Arc<Client> {
-        Arc::new(Client::new(&RegistryConfig::default()).unwrap())
-    }
-
-    #[tokio::test]
-    async fn what_takes_long_is_done_on_a_thread_of_its_own() {
-        let client = client();
-        let thread = async |bytes| client.apart(bytes, || std::thread::current().id()).await;
-        let own = std::thread::current().id();
-        assert_eq!(thread(QUICK).await, own);
-        assert_ne!(thread(QUICK + 1).await, own);
-        let panics = tokio::spawn({
-            let client = Arc::clone(&client);
-            async move { client.apart(LARGE + 1, || panic!("as if it were here")).await }
-        });
-        assert!(panics.await.unwrap_err().is_panic());
-        assert_eq!(client.large.available_permits(), 1);
-    }
-
-    #[tokio::test]
-    async fn large_documents_are_read_one_by_one_and_small_ones_beside_them() {
-        let client = client();
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let first = client.apart(LARGE + 1, move || wait.recv());
-        let (first, second, ()) = tokio::join!(first, client.apart(LARGE + 1, || 2), async {
-            assert_eq!(client.apart(LARGE, || 1).await, 1);
-            assert_eq!(client.large.available_permits(), 0);
-            go.send(()).unwrap();
-        });
-        assert_eq!((first, second), (Ok(()), 2));
     }
 }

@@ -1,5 +1,6 @@
 //! A registry, read: bounded, guarded, and never more than asked for.
 
+mod apart;
 mod budget;
 pub mod challenge;
 mod client;

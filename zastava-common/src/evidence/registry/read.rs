@@ -157,7 +157,7 @@ impl Reader<'_> {
             return Err(other());
         }
         let (named, body) = (digest.clone(), answer.body);
-        let checked = self.client.apart(size, move || named.is_of(&body).then_some(body)).await;
+        let checked = self.client.apart.run(size, move || named.is_of(&body).then_some(body)).await;
         checked.map(Some).ok_or_else(other)
     }
 
@@ -211,7 +211,7 @@ impl Reader<'_> {
                 return Ok(None);
             }
             let (headers, body) = (answer.headers, answer.body);
-            let index = self.client.apart(size, move || Index::parse_referrers(&body)).await;
+            let index = self.client.apart.run(size, move || Index::parse_referrers(&body)).await;
             left -= size;
             listed.extend(referrers(index.map_err(|error| malformed(error.to_string()))?));
             if listed.len() > MAX_REFERRERS {
@@ -235,7 +235,7 @@ impl Reader<'_> {
         }
         let (size, body) = (answer.body.len(), answer.body);
         self.budget.read(&place.host, size)?;
-        let index = self.client.apart(size, move || Index::parse_referrers(&body)).await;
+        let index = self.client.apart.run(size, move || Index::parse_referrers(&body)).await;
         // The tag is anybody's: what is no index is no list of referrers.
         let Ok(index) = index else { return Ok(Vec::new()) };
         if index.manifests.len() > MAX_REFERRERS {
@@ -256,7 +256,7 @@ impl Reader<'_> {
         self.budget.read(&place.host, size)?;
         let media_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let media_type = media_type.map(ToOwned::to_owned);
-        let read = self.client.apart(size, move || {
+        let read = self.client.apart.run(size, move || {
             let digest = match named {
                 Some(digest) if !digest.is_of(&body) => return Err(digest),
                 Some(digest) => digest,

@@ -258,7 +258,7 @@ impl Collector<'_> {
                     blob.consider(&content, &mut apart);
                     apart
                 };
-                *findings = self.reader.client.apart(size, consider).await;
+                *findings = self.reader.client.apart.run(size, consider).await;
             }
             Err(fault) => findings.fault(fault),
         }
