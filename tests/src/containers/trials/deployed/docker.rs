@@ -60,7 +60,6 @@ pub(super) fn compose(directory: &Path, stand: &Stand, image: &str) -> Result<Ve
     {
         all.extend(words(&service[key])?.into_iter().map(|word| format!("--{option}={word}")));
     }
-    all.push(format!("--ulimit=memlock={}", service["ulimits"]["memlock"]));
     if service["read_only"] == true {
         all.push("--read-only".to_owned());
     }
