@@ -77,8 +77,11 @@ impl Engine {
     ) -> Outcome {
         let asked: Vec<Asked> =
             workload.images.iter().map(|image| Asked::new(image.clone(), rules)).collect();
+        let now = Instant::now();
+        // An API server that says nothing takes no time from registries: their answers count without it too.
+        let half = now + deadline.saturating_duration_since(now) / 2;
         let (secrets, missing) = match &self.secrets {
-            Some(secrets) => secrets.of(namespace, &workload.pull_secrets, deadline).await,
+            Some(secrets) => secrets.of(namespace, &workload.pull_secrets, half).await,
             None => (PullSecrets::default(), None),
         };
         let mut question = Question {

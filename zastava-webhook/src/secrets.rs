@@ -63,11 +63,11 @@ impl Secrets {
                 Ok(Err(unread)) => Err(unread),
                 Err(_) => Err(Unread { why: "time was up".to_owned(), outage: true }),
             };
-            if let Err(Unread { why, outage }) = added {
-                if missing.as_ref().is_none_or(|known| known.is_outage() && !outage) {
-                    let why = format!("the pull secret {}: {why}", shown(&format!("{namespace}/{name}")));
-                    missing = Some(Missing::PullSecret { why, outage });
-                }
+            if let Err(Unread { why, outage }) = added
+                && missing.as_ref().is_none_or(|known| known.is_outage() && !outage)
+            {
+                let why = format!("the pull secret {}: {why}", shown(&format!("{namespace}/{name}")));
+                missing = Some(Missing::PullSecret { why, outage });
             }
         }
         (secrets, missing)

@@ -15,14 +15,14 @@ fn secrets() -> Vec<Vec<&'static str>> {
     names.into_iter().map(|name| vec![name]).chain([vec![], ninth, vec!["s"; 100]]).collect()
 }
 
-async fn ask(client: &Client, image: &str, secrets: &[&str]) -> Value {
+async fn ask(client: &Client, image: &str, secrets: &[&str], timeout: &str) -> Value {
     let mut review = review_of(image, "dev");
     let named: Vec<Value> = secrets.iter().map(|name| json!({ "name": name })).collect();
     review["request"]["object"]["spec"]["imagePullSecrets"] = named.into();
-    client.ask(&review, "10s").await
+    client.ask(&review, timeout).await
 }
 
-async fn start(registry: &Registry, api: &Api, pull_secrets: bool) -> Webhook {
+fn start(registry: &Registry, api: &Api, pull_secrets: bool) -> Webhook {
     let admission = config(registry, &format!("failOpenNamespaces: [dev]\npullSecrets: {pull_secrets}"));
     Webhook::in_cluster(&made_here(), &admission, "", Some(&api.config()))
 }
@@ -43,13 +43,13 @@ async fn what_may_be_pushed_to_or_closed_in_a_repository_of_ones_own_is_excused_
         for pull_secrets in [false, true] {
             let registry = Registry::start().await;
             let api = Api::start(&registry.host, None).await;
-            let webhook = start(&registry, &api, pull_secrets).await;
+            let webhook = start(&registry, &api, pull_secrets);
             registry.mood(mood);
             let by_digest = format!("@{}", registry.digest("other"));
             for secrets in secrets() {
                 for reference in [":other", &by_digest] {
                     let image = registry.image("other", reference);
-                    let answer = ask(&webhook.client(), &image, &secrets).await;
+                    let answer = ask(&webhook.client(), &image, &secrets, "10s").await;
                     let case = format!("{mood:?}, {reference}, {secrets:?}, {pull_secrets}: {answer}");
                     assert_eq!(answer["allowed"], false, "{case}");
                     assert_eq!(answer["auditAnnotations"]["decision"], "deny", "{case}");
@@ -63,7 +63,7 @@ async fn what_may_be_pushed_to_or_closed_in_a_repository_of_ones_own_is_excused_
 async fn what_may_be_written_as_an_image_is_excused_nowhere() {
     let registry = Registry::start().await;
     let api = Api::start(&registry.host, None).await;
-    let webhook = start(&registry, &api, true).await;
+    let webhook = start(&registry, &api, true);
     let texts = [
         String::new(),
         " ".to_owned(),
@@ -80,9 +80,25 @@ async fn what_may_be_written_as_an_image_is_excused_nowhere() {
         registry.image("other", ":other?digest"),
     ];
     for text in texts {
-        let answer = ask(&webhook.client(), &text, &["wrong"]).await;
+        let answer = ask(&webhook.client(), &text, &["wrong"], "10s").await;
         assert_eq!(answer["allowed"], false, "{text:?}: {answer}");
         assert_eq!(answer["auditAnnotations"]["reasons"], "reference_invalid", "{text:?}: {answer}");
     }
     assert!(registry.asked().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_says_nothing_of_a_secret_hides_nothing_that_registries_say() {
+    let registry = Registry::start().await;
+    let api = Api::start(&registry.host, None).await;
+    let webhook = start(&registry, &api, true);
+    let ask = async |name: &str, reference: &str| {
+        let image = registry.image(name, reference);
+        ask(&webhook.client(), &image, &["silent"], "4s").await["auditAnnotations"].clone()
+    };
+    assert_eq!(ask("other", ":other").await["reasons"], "unsigned");
+    assert_eq!(ask("app", ":app").await["decision"], "allow");
+    registry.mood(Mood::Status(401));
+    let private = ask("other", ":private").await;
+    assert_eq!((&private["decision"], &private["reasons"]), (&"fail_open".into(), &"pull_secret".into()));
 }

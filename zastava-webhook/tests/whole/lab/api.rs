@@ -19,7 +19,8 @@ use tokio::net::TcpListener;
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}";
 
 /// An API server that has the secret `shop/pull` with a registry's password, in every namespace `wrong` with another,
-/// `elsewhere` for another registry and `forbidden` that may not be read, and perhaps a ValidatingWebhookConfiguration.
+/// `elsewhere` for another registry, `forbidden` that may not be read and `silent` that never comes, and perhaps a
+/// ValidatingWebhookConfiguration.
 pub(crate) struct Api {
     asked: Arc<Mutex<Vec<String>>>,
     folder: TempDir,
@@ -36,6 +37,7 @@ impl Api {
                 ("shop", "pull") => (registry.as_str(), "word"),
                 (_, "wrong") => (registry.as_str(), "guess"),
                 (_, "elsewhere") => ("elsewhere.test", "word"),
+                (_, "silent") => std::future::pending().await,
                 (_, "forbidden") => return refused(StatusCode::FORBIDDEN, "Forbidden"),
                 _ => return missing(),
             };
