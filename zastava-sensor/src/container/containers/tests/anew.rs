@@ -195,3 +195,28 @@ fn where_nobody_tells_that_a_cgroup_is_made_another_one_is_the_next_life_s() {
     script.idle(5);
     assert_eq!(script.lives(), (vec![FIRST, NEXT], vec![status(FIRST), status(NEXT)]));
 }
+
+#[test]
+fn a_late_word_of_the_life_before_is_not_taken_for_the_word_of_this_one() {
+    let cgroup_of = |_| 8;
+    let mut script = Script::new(settings());
+    // Of the first life nothing was seen.
+    script.now = BEGIN + 312 * MS;
+    script.say(Runs(NEXT));
+    script.say(Ended(FIRST));
+    for told in [Made(8), Exec(NEXT)] {
+        script.tell(told, cgroup_of);
+    }
+    script.pass(100 * MS);
+    for told in [Exit(NEXT), Removed(8)] {
+        script.tell(told, cgroup_of);
+    }
+    script.read_ledger();
+    script.read_ledger();
+    script.pass(100 * MS);
+    assert!(script.stops().is_empty(), "the runtime may yet say how it ended");
+    script.say(Ended(NEXT));
+    script.idle(3);
+    assert_eq!(script.lives(), (vec![NEXT], vec![status(NEXT)]));
+    assert_eq!(script.stops()[0].1.oom, Known::Is(false));
+}

@@ -323,20 +323,17 @@ async fn an_end_that_is_told_when_the_next_life_runs_is_not_that_ones() {
 async fn of_a_container_that_the_runtime_lost_sight_of_no_end_is_told() {
     let mut playing = Playing::start(&["a"], &[]);
     until(&mut playing.news, |news| matches!(news, News::Listed { .. })).await;
-    for id in ["a", "b"] {
+    // One that was seen to run, and one that was not.
+    for (id, state) in [("a", State::Running), ("b", State::Unknown)] {
         let lost = Description { state: State::Unknown, ..description(id) };
-        lock(&playing.script.told).insert(id.to_owned(), Told { description: lost, stop: None });
+        lock(&playing.script.told).insert(id.to_owned(), Told { description: lost.clone(), stop: None });
         playing.change(id, What::Changed).await;
+        playing.change(id, What::Started { pid: None, rootfs: None, at: None }).await;
+        let told = until(&mut playing.news, |news| matches!(news, News::Started { .. })).await;
+        assert!(!told.iter().any(|news| matches!(news, News::Stopped { .. })), "{:?}", short(&told));
         assert_eq!(playing.ask(id).await, Ok(()));
+        assert_eq!(next(&mut playing.news).await, News::Described(Arc::new(Description { state, ..lost })));
     }
-    playing.change("b", What::Removed).await;
-    let told = until(&mut playing.news, |news| matches!(news, News::Removed { .. })).await;
-    assert_eq!(short(&told), ["described a", "described b", "described b", "removed b"]);
-    let state = |news: &News| match news {
-        News::Described(description) => Some(description.state),
-        _ => None,
-    };
-    assert_eq!((state(&told[0]), state(&told[1])), (Some(State::Running), Some(State::Unknown)));
 }
 
 #[tokio::test]
@@ -379,8 +376,11 @@ async fn a_list_that_is_too_large_takes_nobodys_name() {
         "no list, and none is gone"
     );
     // Nor by the second look, a second later; when the list can be read it counts again.
-    time::sleep(Duration::from_millis(1200)).await;
-    assert!(playing.news.is_empty());
+    time::pause();
+    time::advance(Duration::from_secs(2)).await;
+    time::resume();
+    assert_eq!(playing.ask("b").await, Ok(()));
+    assert_eq!(short(&[next(&mut playing.news).await]), ["described b"]);
     playing.script.is_too_large.store(false, Ordering::Relaxed);
     time::pause();
     time::advance(Duration::from_mins(5)).await;
