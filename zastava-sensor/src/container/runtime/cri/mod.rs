@@ -229,9 +229,9 @@ impl Client for Cri {
         worked |= began.elapsed() >= STREAM_AT_LEAST;
         // One that worked is begun anew, with a list of what happened meanwhile.
         let is_none = match &ended {
-            _ if worked => false,
-            Failure::Unimplemented(_) | Failure::Refused(_) => true,
-            Failure::Lost(_) => self.alive().await.is_ok(),
+            Failure::Unimplemented(_) => true,
+            Failure::Refused(_) => !worked,
+            Failure::Lost(_) => !worked && self.alive().await.is_ok(),
             _ => false,
         };
         if !is_none {
