@@ -87,7 +87,8 @@ impl Asker {
     }
 
     fn send(&self, ask: Ask) -> bool {
-        let sent = self.asks.try_send(ask).is_ok();
+        let has_room = !ask.by_user || self.asks.capacity() > ASKS / 2;
+        let sent = has_room && self.asks.try_send(ask).is_ok();
         if !sent {
             count(&self.counters.asks_refused);
         }
@@ -97,5 +98,20 @@ impl Asker {
     /// What the clients did.
     pub fn counts(&self) -> Counts {
         self.counters.counts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_users_claim_leaves_half_of_the_room_to_the_others() {
+        let (asks, _asked) = mpsc::channel(ASKS);
+        let asker = Asker { asks, counters: Arc::default() };
+        let claims = (0..ASKS).filter(|number| asker.ask_of_claim(number.to_string().into())).count();
+        let others = (0..ASKS).filter(|number| asker.ask(number.to_string().into())).count();
+        assert_eq!((claims, others), (ASKS / 2, ASKS / 2));
+        assert_eq!(asker.counts().asks_refused, ASKS as u64);
     }
 }
