@@ -19,9 +19,10 @@ pub fn settle(batch: &mut [KernelRecord]) {
         let at = record.origin.boot_ns;
         match &record.what {
             What::Mapping(mapping) => {
-                let own = execs.get(&record.origin.process.tgid).and_then(|execs| {
-                    execs.iter().find(|(image, exec_at)| *exec_at > at && *image == mapping.image)
-                });
+                let is_own = |(image, exec_at): &&(u64, u64)| *exec_at > at && *image == mapping.image;
+                // perf has no numbers, and tells of a program's mappings behind its exec.
+                let execs = execs.get(&record.origin.process.tgid).filter(|_| mapping.image != 0);
+                let own = execs.and_then(|execs| execs.iter().find(is_own));
                 (own.map_or(at, |(_, exec_at)| *exec_at), 1)
             }
             _ => (at, 0),
@@ -94,6 +95,13 @@ mod tests {
         ];
         settle(&mut batch);
         assert_eq!(times(&batch), [5, 11, 10, 12]);
+    }
+
+    #[test]
+    fn what_a_program_mapped_before_it_executed_another_stays_before_that() {
+        let mut batch = vec![record(11, 7, exec(0)), record(10, 7, mapping(0)), record(11, 7, mapping(0))];
+        settle(&mut batch);
+        assert!(matches!(batch[0].what, What::Mapping(_)) && matches!(batch[1].what, What::Exec(_)));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What one runtime told so far, also over a lost connection.
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use hashlink::LruCache;
 use tokio::time::Instant;
@@ -10,6 +14,9 @@ use crate::container::description::{Description, Image, Pod, Role, Rootfs, State
 
 /// Containers and sandboxes kept in mind, ended ones included. Docker keeps these until they are removed.
 const CAPACITY: usize = 8192;
+/// A runtime may say of a short life that it ended before it began: the two times are not taken by the same hand. Nothing
+/// is started anew sooner.
+const APART: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -163,7 +170,9 @@ impl Entry {
     /// it began: then that is all that it tells of the end.
     fn is_of_life_before(&self, stop: &Stop) -> bool {
         let Description { state, started, .. } = &*self.description;
-        let before = |at: Option<SystemTime>| at.zip(*started).is_some_and(|(at, started)| at < started);
+        let before = |at: Option<SystemTime>| {
+            at.and_then(|at| at.checked_add(APART)).zip(*started).is_some_and(|(at, started)| at < started)
+        };
         let ended = self.stop.as_ref().is_some_and(|told| !before(told.at));
         before(stop.at) && (*state == State::Running || ended)
     }

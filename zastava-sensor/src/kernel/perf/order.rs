@@ -9,7 +9,8 @@ pub const SETTLE_NS: u64 = 1_000_000;
 /// Holds back the newest records of a read, since another CPU may still write into that time.
 #[derive(Debug, Default)]
 pub struct InOrder {
-    /// Bounded by the rings: each [`InOrder::read`] takes at most all of them once, and lets go what is old enough.
+    /// Bounded by the rings, and by how far others' rings lag behind: each [`InOrder::read`] takes at most all of them
+    /// once, and lets go what is settled.
     held: Vec<Record<'static>>,
 }
 

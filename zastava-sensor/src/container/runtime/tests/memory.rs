@@ -1,11 +1,14 @@
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
 use super::{super::memory::Memory, description, image};
 use crate::{
     container::{
-        description::{Rootfs, State},
+        description::{Description, Rootfs, State},
         runtime::Stop,
     },
     observation::Known,
@@ -90,4 +93,16 @@ fn of_too_many_the_one_least_spoken_of_is_forgotten() {
     }
     assert_eq!(forgotten, 10_000 - 8192);
     assert!(memory.get("0").is_none() && memory.get("9999").is_some());
+}
+
+#[test]
+fn an_end_a_moment_before_its_beginning_is_no_end_of_the_life_before() {
+    let mut memory = Memory::new();
+    let at = |milliseconds| Some(SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds));
+    memory.learn(Description { state: State::Running, started: at(5_000), ..description("a") });
+    memory.stopped("a", Stop { code: Some(0), at: at(4_999), ..Stop::default() });
+    assert_eq!(memory.get("a").map(|of| of.state), Some(State::Exited));
+    memory.started("a", 10, None, at(6_000));
+    memory.stopped("a", Stop { code: Some(0), at: at(5_500), ..Stop::default() });
+    assert_eq!(memory.get("a").map(|of| of.state), Some(State::Running));
 }
