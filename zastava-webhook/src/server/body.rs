@@ -70,13 +70,15 @@ impl Room {
             Ok(()) => return Ok(received),
             Err(cause) => cause,
         };
-        let uid = uid_of(&received.bytes);
-        drop(received);
+        let Received { bytes: mut beginning, room, .. } = received;
+        drop(room);
+        beginning.truncate(BEGINNING);
+        beginning.shrink_to_fit();
         if matches!(cause, Unanswered::TooLarge | Unanswered::Busy) {
             // Who still sends may not listen, and is told nothing by a connection that is closed meanwhile.
-            let _ = timeout_at(until, discard(body)).await;
+            let _ = timeout_at(until, discard(body, &mut beginning)).await;
         }
-        Err(Unread { cause, uid })
+        Err(Unread { cause, uid: uid_of(&beginning) })
     }
 
     async fn read(&self, body: &mut Body, peer: IpAddr, received: &mut Received) -> Result<(), Unanswered> {
@@ -99,9 +101,7 @@ impl Room {
                 None
             };
             if let Some(cause) = cause {
-                // Its beginning tells whom to answer.
-                let rest = BEGINNING.saturating_sub(received.bytes.len());
-                received.bytes.extend(data.iter().take(rest));
+                fill(&mut received.bytes, &data);
                 return Err(cause);
             }
             received.bytes.extend_from_slice(&data);
@@ -110,11 +110,19 @@ impl Room {
     }
 }
 
-/// Reads on and keeps nothing.
-async fn discard(mut body: Body) {
+/// Adds what is still missing of a body's beginning, which tells whom to answer.
+fn fill(beginning: &mut Vec<u8>, data: &Bytes) {
+    let rest = BEGINNING.saturating_sub(beginning.len());
+    beginning.extend(data.iter().take(rest));
+}
+
+/// Reads on and keeps nothing but the beginning, of which the first frames may have only a part.
+async fn discard(mut body: Body, beginning: &mut Vec<u8>) {
     let mut read = 0;
     while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, Bytes::len);
+        let Some(data) = frame.data_ref() else { continue };
+        fill(beginning, data);
+        read += data.len();
         if read > MAX_DISCARDED {
             return;
         }
@@ -123,11 +131,45 @@ async fn discard(mut body: Body) {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, future::pending, time::Duration};
+    use std::{
+        convert::Infallible,
+        future::pending,
+        pin::Pin,
+        task::{Context, Poll},
+        time::Duration,
+    };
 
+    use axum::body::HttpBody;
     use futures_util::{StreamExt as _, stream};
+    use hyper::body::{Frame, SizeHint};
 
     use super::*;
+
+    const REVIEW: &[u8] = include_bytes!("../../tests/data/admission-reviews/pod-create.json");
+
+    /// A body that comes a few bytes at a time, and of which so much was said to come.
+    struct Dripping {
+        rest: &'static [u8],
+        declared: u64,
+    }
+
+    impl HttpBody for Dripping {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let (next, rest) = self.rest.split_at(self.rest.len().min(7));
+            self.rest = rest;
+            Poll::Ready((!next.is_empty()).then(|| Ok(Frame::data(Bytes::from_static(next)))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.declared)
+        }
+    }
 
     fn peer(last: u8) -> IpAddr {
         [10, 0, 0, last].into()
@@ -189,6 +231,22 @@ mod tests {
         let _held = receive(&room, 1, filled(MAX_BODY_BYTES)).await.unwrap();
         assert_eq!(receive(&room, 1, filled(SMALL + 1)).await.unwrap_err().cause, Unanswered::Busy);
         assert!(receive(&room, 2, filled(4 << 20)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whom_to_answer_is_known_however_little_of_it_comes_at_once() {
+        let uid = uid_of(REVIEW);
+        assert!(uid.is_some());
+        let room = Room::default();
+        let large = Dripping { rest: REVIEW, declared: MAX_BODY_BYTES as u64 + 1 };
+        let refused = receive(&room, 1, Body::new(large)).await.unwrap_err();
+        assert_eq!(refused, Unread { cause: Unanswered::TooLarge, uid: uid.clone() });
+
+        let mut full = room.small.of(peer(1));
+        assert!(full.grow_to(MAX_SMALL / 2));
+        let small = Dripping { rest: REVIEW, declared: REVIEW.len() as u64 };
+        let refused = receive(&room, 1, Body::new(small)).await.unwrap_err();
+        assert_eq!(refused, Unread { cause: Unanswered::Busy, uid });
     }
 
     #[tokio::test]
