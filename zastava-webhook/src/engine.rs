@@ -10,10 +10,9 @@ use zastava_common::{config::Controllers, evidence::registry::PullSecrets};
 use crate::{
     decision::{Answer, Asked, Decision, decide},
     gather::{Depth, Gatherer, Question},
-    images::{Found, ImagesError, Nothing, Workload, find},
+    images::{Nothing, Workload},
     known::Known,
     policy::{Policy, Rules},
-    review::Request,
     secrets::Secrets,
 };
 
@@ -55,16 +54,12 @@ impl Engine {
     }
 
     /// Decides by `deadline`, with whatever is known then.
-    pub async fn admit(&self, request: &Request<'_>, deadline: Instant) -> Result<Outcome, ImagesError> {
-        let workload = match find(request)? {
-            Found::Nothing(why) => return Ok(Outcome::Nothing(why)),
-            Found::Workload(workload) => workload,
-        };
-        let rules = self.policy.rules(&request.namespace);
+    pub async fn admit(&self, workload: &Workload, namespace: &str, deadline: Instant) -> Outcome {
+        let rules = self.policy.rules(namespace);
         if !workload.is_pod && rules.controllers == Controllers::Ignore {
-            return Ok(Outcome::Ignored);
+            return Outcome::Ignored;
         }
-        Ok(self.judge(&workload, &request.namespace, rules, deadline).await)
+        self.judge(workload, namespace, rules, deadline).await
     }
 
     /// Judges a workload as it would be in `namespace`.

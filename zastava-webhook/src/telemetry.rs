@@ -9,7 +9,7 @@ use crate::{
     engine::Outcome,
     gather::Depth,
     policy::PolicyHash,
-    review::Request,
+    review::Subject,
 };
 
 /// Findings in one line of the log.
@@ -18,7 +18,7 @@ const MAX_FINDINGS: usize = 16;
 /// A request that was answered.
 #[derive(Debug)]
 pub struct Answered<'a> {
-    pub request: &'a Request<'a>,
+    pub subject: &'a Subject,
     pub outcome: &'a Outcome,
     pub policy: PolicyHash,
     pub took: Duration,
@@ -26,15 +26,15 @@ pub struct Answered<'a> {
 
 impl Answered<'_> {
     pub fn tell(&self) {
-        let Self { request, outcome, policy, took } = self;
+        let Self { subject, outcome, policy, took } = self;
         let (decision, depth) = match outcome {
             Outcome::Nothing(_) | Outcome::Ignored => {
                 metrics::counter!(metric::ADMISSION_DECISIONS, "decision" => Answer::Allow.name())
                     .increment(1);
                 metrics::histogram!(metric::ADMISSION_DURATION, "path" => Depth::Warm.name()).record(*took);
                 tracing::debug!(
-                    uid = %request.uid, namespace = %request.namespace, kind = %request.kind.kind,
-                    sub_resource = request.sub_resource.as_deref(), outcome = ?outcome, "nothing to look at"
+                    uid = %subject.uid, namespace = %subject.namespace, kind = %subject.kind,
+                    sub_resource = subject.sub_resource.as_deref(), outcome = ?outcome, "nothing to look at"
                 );
                 return;
             }
@@ -42,7 +42,7 @@ impl Answered<'_> {
         };
         count(decision, *depth, *took);
         if decision.answer == Answer::FailOpen {
-            let namespace = request.namespace.to_string();
+            let namespace = subject.namespace.clone();
             metrics::counter!(metric::ADMISSION_FAIL_OPEN, "namespace" => namespace).increment(1);
         }
         let images: Vec<String> = decision
@@ -54,9 +54,9 @@ impl Answered<'_> {
             })
             .collect();
         tracing::info!(
-            decision = decision.answer.name(), uid = %request.uid, namespace = %request.namespace,
-            kind = %request.kind.kind, name = %request.name, sub_resource = request.sub_resource.as_deref(),
-            dry_run = request.dry_run, policy = %policy, path = depth.name(),
+            decision = decision.answer.name(), uid = %subject.uid, namespace = %subject.namespace,
+            kind = %subject.kind, name = %subject.name, sub_resource = subject.sub_resource.as_deref(),
+            dry_run = subject.dry_run, policy = %policy, path = depth.name(),
             microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), images = images.join(" "),
             findings = findings(decision), "decided"
         );

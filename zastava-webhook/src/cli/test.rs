@@ -157,7 +157,7 @@ async fn decide(
         Found::Workload(workload) => workload,
     };
     let outcome = if arguments.as_sent {
-        engine.admit(&request, deadline).await.map_err(|error| error.to_string())?
+        engine.admit(&workload, &request.namespace, deadline).await
     } else {
         workload.is_pod = true;
         let rules = engine.policy().rules(&request.namespace);

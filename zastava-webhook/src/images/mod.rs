@@ -151,6 +151,18 @@ pub fn find(request: &Request<'_>) -> Result<Found, ImagesError> {
 }
 
 impl Workload {
+    /// Bytes that it takes, about: whoever writes the object chooses them.
+    pub fn size(&self) -> usize {
+        let Self { is_pod: _, images, too_many: _, labels, pull_secrets } = self;
+        let text = |text: &String| size_of::<String>() + text.len();
+        let fields = |image: &Image| -> usize {
+            image.fields.iter().map(|field| size_of::<Field>() + field.name.len()).sum()
+        };
+        let images = images.iter().map(|image| size_of::<Image>() + image.reference.len() + fields(image));
+        let labels = labels.iter().map(|(key, value)| text(key) + text(value));
+        images.chain(labels).chain(pull_secrets.iter().map(text)).sum()
+    }
+
     fn add(&mut self, field: Field, reference: &str) {
         if let Some(image) = self.images.iter_mut().find(|image| image.reference == reference) {
             image.fields.push(field);

@@ -76,6 +76,39 @@ pub struct Request<'a> {
     pub dry_run: bool,
 }
 
+/// What a request is about, without the objects: this is held while others are asked.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub uid: String,
+    pub kind: String,
+    pub sub_resource: Option<String>,
+    pub namespace: String,
+    pub name: String,
+    pub dry_run: bool,
+}
+
+impl Request<'_> {
+    pub fn subject(&self) -> Subject {
+        Subject {
+            uid: self.uid.to_string(),
+            kind: self.kind.kind.to_string(),
+            sub_resource: self.sub_resource.as_deref().map(str::to_owned),
+            namespace: self.namespace.to_string(),
+            name: self.name.to_string(),
+            dry_run: self.dry_run,
+        }
+    }
+}
+
+impl Subject {
+    /// Bytes that it takes.
+    pub fn size(&self) -> usize {
+        let Self { uid, kind, sub_resource, namespace, name, dry_run: _ } = self;
+        let texts = [uid, kind, namespace, name].into_iter().chain(sub_resource);
+        size_of::<Self>() + texts.map(String::len).sum::<usize>()
+    }
+}
+
 /// Group and kind; the versions of a kind look the same as far as we look.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct GroupKind<'a> {

@@ -19,6 +19,9 @@ const SMALL: usize = 256 << 10;
 const MAX_SMALL: usize = 24 << 20;
 /// The same of large ones. These keep no room from the small ones, and half of them is one of the longest that are read.
 const MAX_LARGE: usize = 16 << 20;
+/// Most bytes that are held of a small body in the room of small ones while its images are looked at. Names of images and
+/// labels have a few hundred, as a rule.
+const KEPT: usize = 8 << 10;
 /// Bytes of a body that are read and thrown away, beyond those that were kept. The API server takes 3 MiB of an object and
 /// keeps 1.5 MiB; six times both, which is the worst that JSON makes of them, is less.
 const MAX_DISCARDED: usize = 32 << 20;
@@ -79,6 +82,18 @@ impl Room {
             let _ = timeout_at(until, discard(body, &mut beginning)).await;
         }
         Err(Unread { cause, uid: uid_of(&beginning) })
+    }
+
+    /// Drops a body and gives its room back, but for so many bytes that are held of it. Where these are many they take room
+    /// of large bodies: otherwise whoever writes many labels would take that of everybody's small ones.
+    pub(super) fn keep(&self, body: Received, bytes: usize) -> Result<Share, Unanswered> {
+        let Received { mut room, is_large, .. } = body;
+        if is_large || bytes <= KEPT {
+            room.shrink_to(bytes);
+            return Ok(room);
+        }
+        let mut large = self.large.of(room.peer());
+        if large.grow_to(bytes) { Ok(large) } else { Err(Unanswered::Busy) }
     }
 
     async fn read(&self, body: &mut Body, peer: IpAddr, received: &mut Received) -> Result<(), Unanswered> {
@@ -231,6 +246,31 @@ mod tests {
         let _held = receive(&room, 1, filled(MAX_BODY_BYTES)).await.unwrap();
         assert_eq!(receive(&room, 1, filled(SMALL + 1)).await.unwrap_err().cause, Unanswered::Busy);
         assert!(receive(&room, 2, filled(4 << 20)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_of_a_body_is_little_and_much_of_it_takes_no_room_of_small_bodies() {
+        let room = Room::default();
+        let mut held = Vec::new();
+        for _ in 0..1_000 {
+            let body = receive(&room, 1, filled(250 << 10)).await.unwrap();
+            held.push(room.keep(body, KEPT).unwrap());
+        }
+        let mut refused = None;
+        while refused.is_none() {
+            let body = receive(&room, 1, filled(250 << 10)).await.unwrap();
+            match room.keep(body, 250 << 10) {
+                Ok(share) => held.push(share),
+                Err(cause) => refused = Some(cause),
+            }
+        }
+        assert_eq!(refused, Some(Unanswered::Busy));
+        let body = receive(&room, 1, filled(12 << 10)).await.unwrap();
+        assert!(room.keep(body, 1_000).is_ok());
+        held.clear();
+        let body = receive(&room, 1, filled(MAX_BODY_BYTES)).await.unwrap();
+        let _held = room.keep(body, KEPT).unwrap();
+        assert!(receive(&room, 1, filled(7 << 20)).await.is_ok(), "a large one gives back what it had");
     }
 
     #[tokio::test]

@@ -32,9 +32,10 @@ use super::{
 use crate::{
     decision::Decision,
     engine::{Engine, Outcome},
+    images::{Found, find},
     reason::Reason,
     respond,
-    review::{self, MAX_BODY_BYTES},
+    review::{self, MAX_BODY_BYTES, Subject},
     telemetry::{Answered, Refused, Unanswered},
 };
 
@@ -150,7 +151,7 @@ async fn judge(
     begun: Instant,
     deadline: Instant,
 ) -> Result<Vec<u8>, Unjudged> {
-    let body = app.room.receive(body, peer, deadline.into()).await.map_err(|Unread { cause, uid }| {
+    let unread = |Unread { cause, uid }| {
         let why = match cause {
             Unanswered::TooLarge => format!("the request's body has more than {MAX_BODY_BYTES} bytes"),
             Unanswered::Slow => "the request's body did not come in time".to_owned(),
@@ -158,25 +159,39 @@ async fn judge(
             Unanswered::Malformed | Unanswered::Panic => "the request's body broke off".to_owned(),
         };
         Unjudged { cause, why, uid }
-    })?;
-    let unreadable = |why: String, uid| Unjudged { cause: Unanswered::Malformed, why, uid };
-    let request = review::parse(&body.bytes).map_err(|error| {
-        let uid = if error.is_no_json() { None } else { review::uid_of(&body.bytes) };
-        unreadable(error.to_string(), uid)
-    })?;
+    };
+    let body = app.room.receive(body, peer, deadline.into()).await.map_err(unread)?;
+    let (subject, found) = read(&body.bytes)?;
     let engine = app.engine();
-    let outcome = engine
-        .admit(&request, deadline)
-        .await
-        .map_err(|error| unreadable(error.to_string(), Some(request.uid.to_string())))?;
+    let outcome = match found {
+        Found::Nothing(why) => Outcome::Nothing(why),
+        Found::Workload(workload) => {
+            // Others may take as long as there is for an answer: what they are not asked about is gone by then.
+            let room = app.room.keep(body, subject.size() + workload.size());
+            let _room = room.map_err(|cause| unread(Unread { cause, uid: Some(subject.uid.clone()) }))?;
+            engine.admit(&workload, &subject.namespace, deadline).await
+        }
+    };
     let policy = engine.policy().hash();
     let review = match &outcome {
-        Outcome::Nothing(_) | Outcome::Ignored => respond::allow(&request.uid),
-        Outcome::Decided { decision, .. } => respond::answer(&request.uid, decision, policy),
+        Outcome::Nothing(_) | Outcome::Ignored => respond::allow(&subject.uid),
+        Outcome::Decided { decision, .. } => respond::answer(&subject.uid, decision, policy),
     };
     let bytes = written(&review).map_err(|(cause, why)| Unjudged { cause, why, uid: None })?;
-    Answered { request: &request, outcome: &outcome, policy, took: begun.elapsed() }.tell();
+    Answered { subject: &subject, outcome: &outcome, policy, took: begun.elapsed() }.tell();
     Ok(bytes)
+}
+
+/// What is needed of a body.
+fn read(body: &[u8]) -> Result<(Subject, Found), Unjudged> {
+    let unreadable = |why: String, uid| Unjudged { cause: Unanswered::Malformed, why, uid };
+    let request = review::parse(body).map_err(|error| {
+        let uid = if error.is_no_json() { None } else { review::uid_of(body) };
+        unreadable(error.to_string(), uid)
+    })?;
+    let found =
+        find(&request).map_err(|error| unreadable(error.to_string(), Some(request.uid.to_string())))?;
+    Ok((request.subject(), found))
 }
 
 fn written(review: &respond::Review<'_>) -> Result<Vec<u8>, (Unanswered, String)> {

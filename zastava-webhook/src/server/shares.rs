@@ -64,18 +64,30 @@ impl Share {
         self.has = size;
         true
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
+    /// Gives back what is more than that.
+    pub(super) fn shrink_to(&mut self, size: usize) {
+        let less = self.has.saturating_sub(size);
         let mut taken = self.whole.taken();
-        taken.all -= self.has;
+        taken.all -= less;
         if let Some(of_peer) = taken.peers.get_mut(&self.peer) {
-            *of_peer -= self.has;
+            *of_peer -= less;
             if *of_peer == 0 {
                 taken.peers.remove(&self.peer);
             }
         }
+        self.has -= less;
+    }
+
+    /// Whose it is.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink_to(0);
     }
 }
 
@@ -97,6 +109,9 @@ mod tests {
         let mut other = shares.of(peer(2));
         assert!(other.grow_to(25) && !other.grow_to(26));
         assert!(shares.of(peer(3)).grow_to(12));
+        share.shrink_to(60);
+        share.shrink_to(10);
+        assert!(other.grow_to(45) && !other.grow_to(46));
         drop(share);
         assert!(other.grow_to(50));
         drop(other);
