@@ -37,8 +37,9 @@ async fn a_stranger_who_sends_long_bodies_slowly_keeps_no_review_from_its_answer
             let head =
                 format!("POST /validate?timeout=30s HTTP/1.1\r\nhost: a\r\ncontent-length: {BODY}\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
-            stream.write_all(&vec![b' '; BODY - 1]).await.unwrap();
-            stream.flush().await.unwrap();
+            // On a slow machine it is sent away before it has sent all of it.
+            let _ = stream.write_all(&vec![b' '; BODY - 1]).await;
+            let _ = stream.flush().await;
             stream
         });
     }
@@ -49,8 +50,10 @@ async fn a_stranger_who_sends_long_bodies_slowly_keeps_no_review_from_its_answer
     }
     for mut stream in held {
         let mut answer = [0; 12];
-        timeout(LONG, stream.read_exact(&mut answer)).await.expect("it is sent away").unwrap();
-        assert!(matches!(&answer[9..], b"408" | b"503"), "{}", answer.escape_ascii());
+        let read = timeout(LONG, stream.read_exact(&mut answer)).await.expect("it is sent away");
+        // Who is sent away while it still sends may hear of a reset alone.
+        let is_refused = matches!(&answer[9..], b"408" | b"503");
+        assert!(is_refused || read.is_err(), "{}", answer.escape_ascii());
     }
     assert!(webhook.most_memory() < 128 << 20, "{} bytes", webhook.most_memory());
 }
