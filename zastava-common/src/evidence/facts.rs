@@ -42,7 +42,7 @@ pub enum Outcome {
     Verified(Verified),
     /// Everything there is was looked at, and nothing of it satisfies.
     Refused(Refusal),
-    /// Nothing satisfied, but not everything could be looked at, for an outage.
+    /// Nothing satisfied, but not everything could be looked at, for an outage or because only others may read it.
     Unknown(Fault),
 }
 
@@ -115,7 +115,7 @@ impl Reason {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sbom {
     pub found: Vec<SbomFound>,
-    /// Why there may be more than were found: an outage.
+    /// Why there may be more than were found: an outage, or what only others may read.
     pub unknown: Option<Fault>,
     /// The same where it never will be told, and is no outage: there is more beside the image than is looked at.
     pub refused: Option<Fault>,
@@ -178,7 +178,7 @@ pub struct Base {
     pub layers: Vec<Layers>,
     /// What the image says of itself. Whoever built it wrote what they liked.
     pub hint: Option<Hint>,
-    /// Why there may be more than this: an outage.
+    /// Why there may be more than this: an outage, or what only others may read.
     pub unknown: Option<Fault>,
     /// Why `materials` or `layers` cannot be told, and never will be: no outage.
     pub refused: Option<Fault>,

@@ -91,6 +91,12 @@ impl Fault {
         }
     }
 
+    /// Whether it says nothing of what the registry holds, and may be otherwise soon: an outage, or what only others may
+    /// read. Whatever depends on it is open.
+    pub(crate) fn leaves_open(&self) -> bool {
+        self.is_outage() || matches!(self, Self::Denied { .. })
+    }
+
     /// Whether it is about what the registry holds and would be the same in a second: such an answer may be kept for a
     /// short time. Everything else may pass.
     pub fn is_definitive(&self) -> bool {

@@ -148,8 +148,11 @@ async fn gather(reader: Reader<'_>, digest: &Digest, wanted: &Wanted) -> Result<
     if let Some(base) = &mut base {
         match layers(reader, &document).await {
             Ok((layers, hint)) => (base.layers, base.hint) = (layers, hint),
-            Err(fault) if fault.is_outage() => {
-                base.unknown.get_or_insert(fault);
+            // What is no outage is told before one, which a namespace may excuse.
+            Err(fault) if fault.leaves_open() => {
+                if base.unknown.as_ref().is_none_or(Fault::is_outage) {
+                    base.unknown = Some(fault);
+                }
             }
             Err(fault) => {
                 base.refused.get_or_insert(fault);

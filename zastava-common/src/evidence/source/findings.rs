@@ -30,7 +30,7 @@ pub(super) struct Findings {
     too_many: Option<Fault>,
     /// The verifiers whose provenance there is.
     provenance: Vec<String>,
-    /// The first outage for which something could not be looked at.
+    /// The first fault for which something could not be looked at.
     pub(super) unknown: Option<Fault>,
 }
 
@@ -126,10 +126,10 @@ impl Findings {
         self.refuse_all(&Refusal { reason, detail: why.to_string() });
     }
 
-    /// Takes into account what could not be read of the registry: an outage leaves everything open, and so does what only
-    /// others may read; what is broken, missing or too large is no evidence, and never will be.
+    /// Takes into account what could not be read of the registry: some faults leave everything open; what is
+    /// broken, missing or too large is no evidence, and never will be.
     pub(super) fn fault(&mut self, fault: Fault) {
-        if fault.is_outage() || matches!(fault, Fault::Denied { .. }) {
+        if fault.leaves_open() {
             self.unknown.get_or_insert(fault);
         } else {
             self.refuse_all(&Refusal { reason: Reason::SignatureInvalid, detail: fault.to_string() });

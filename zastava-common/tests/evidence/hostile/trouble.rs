@@ -122,6 +122,26 @@ async fn what_could_not_be_looked_at_leaves_the_answer_open() {
 }
 
 #[tokio::test]
+async fn a_configuration_that_only_others_may_read_leaves_the_base_open() {
+    let base = async |status, of_referrers| {
+        let fake = Fake::with(&[]).await;
+        fake.on("/v2/team/app/blobs/", move |_| answer_with(status, &[], ""));
+        fake.on("/v2/team/app/referrers/", move |_| answer_with(of_referrers, &[], ""));
+        let wanted = Wanted { base: Some(any(vec![key("p256")])), ..Wanted::default() };
+        let (image, secrets) = (fake.image(), PullSecrets::default());
+        fake.source().gather(&image, made().digest("app"), &wanted, &secrets).await.unwrap().base.unwrap()
+    };
+    // An outage beside it excuses nothing.
+    for (status, of_referrers) in [(401, 404), (403, 404), (403, 503)] {
+        let base = base(status, of_referrers).await;
+        assert!(matches!(base.unknown, Some(Fault::Denied { status: found, .. }) if found == status));
+        assert_eq!(base.refused, None);
+    }
+    let base = base(404, 404).await;
+    assert!(matches!(base.refused, Some(Fault::NotFound { .. })) && base.unknown.is_none());
+}
+
+#[tokio::test]
 async fn only_answers_that_mean_no_such_api_lead_to_the_tag() {
     for status in [400, 404, 405, 406, 501] {
         let fake = Fake::with(&[]).await;
