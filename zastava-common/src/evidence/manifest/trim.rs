@@ -6,21 +6,23 @@ use crate::evidence::{
     signature::{BUNDLE_LAYER, ENVELOPE_LAYER, SIMPLE_SIGNING_LAYER},
 };
 
-/// Layers of one manifest that are looked at for evidence.
+/// Layers of one manifest that are looked at for signatures, and as many for statements without any.
 pub(crate) const MAX_EVIDENCE: usize = 64;
 
 /// What a descriptor takes beside its texts.
 const DESCRIPTOR_BYTES: usize = 300;
 
 impl Manifest {
-    /// Leaves of an image's layers those that may be evidence, one more than are looked at; and one of the others, if one
-    /// of them has content.
+    /// Leaves of an image's layers those that may be evidence, one more of a kind than are looked at; and one of the
+    /// others, if one of them has content.
     pub(crate) fn trim(&mut self) {
         let Self::Image(image) = self else { return };
-        let (mut evidence, mut others) = (0, 0);
+        let (mut signatures, mut statements, mut others) = (0, 0, 0);
         image.layers.retain(|layer| {
-            let (count, most) = if is_evidence(&layer.media_type) {
-                (&mut evidence, MAX_EVIDENCE + 1)
+            let (count, most) = if is_signature(&layer.media_type) {
+                (&mut signatures, MAX_EVIDENCE + 1)
+            } else if is_statement(&layer.media_type) {
+                (&mut statements, MAX_EVIDENCE + 1)
             } else if layer.size > 2 {
                 (&mut others, 1)
             } else {
@@ -63,10 +65,12 @@ fn weight(annotations: &Annotations) -> usize {
     annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-fn is_evidence(media_type: &str) -> bool {
-    [SIMPLE_SIGNING_LAYER, ENVELOPE_LAYER, IN_TOTO_LAYER].contains(&media_type)
-        || media_type.starts_with(BUNDLE_LAYER)
-        || sbom_media_type(media_type).is_some()
+fn is_signature(media_type: &str) -> bool {
+    [SIMPLE_SIGNING_LAYER, ENVELOPE_LAYER].contains(&media_type) || media_type.starts_with(BUNDLE_LAYER)
+}
+
+fn is_statement(media_type: &str) -> bool {
+    media_type == IN_TOTO_LAYER || sbom_media_type(media_type).is_some()
 }
 
 #[cfg(test)]
@@ -111,6 +115,11 @@ mod tests {
         let layers: Vec<_> = kinds.iter().flat_map(|kind| [layer("x", 0), layer(kind, 1)]).collect();
         assert_eq!(trimmed(&layers, "").0, kinds);
         assert_eq!(trimmed(&vec![layer(ENVELOPE_LAYER, 9); 500], "").0.len(), MAX_EVIDENCE + 1);
+        // What nobody signed takes no signature's place.
+        let mut layers = vec![layer(IN_TOTO_LAYER, 9); 500];
+        layers.push(layer(SIMPLE_SIGNING_LAYER, 9));
+        let left = trimmed(&layers, "").0;
+        assert_eq!((left.len(), left.last().unwrap().as_str()), (MAX_EVIDENCE + 2, SIMPLE_SIGNING_LAYER));
     }
 
     #[test]
