@@ -91,16 +91,25 @@ impl Reader<'_> {
         first!(self, place => self.manifest_at(place, tag, None))
     }
 
-    /// The content that a descriptor names, if it is no larger than `limit`.
+    /// The content that a descriptor names, if it is no larger than `limit`. However many mirrors lack it, it counts
+    /// once.
     pub(crate) async fn blob(&self, descriptor: &Descriptor, limit: usize) -> Result<Held, Fault> {
-        self.budget.ask(self.image.host())?;
-        let found = first!(self, place => self.blob_at(place, descriptor, limit))?;
-        found.ok_or_else(|| self.not_found(&descriptor.digest.to_string()))
+        let Descriptor { digest, size, .. } = descriptor;
+        let host = self.image.host();
+        let size = usize::try_from(*size).unwrap_or(usize::MAX);
+        if size > limit {
+            return Err(Fault::TooLarge { host: host.to_string(), what: digest.to_string(), limit });
+        }
+        self.budget.ask(host)?;
+        self.budget.read(host, size)?;
+        let found = first!(self, place => self.blob_at(place, digest, size))?;
+        found.ok_or_else(|| self.not_found(&digest.to_string()))
     }
 
     /// What refers to `subject`: by the referrers API, else by the tag that stands in for it. What kind of thing each
     /// is said to be is not looked at: old tools wrote it wrongly, and nothing vouches for it.
     pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<Referrer>, Fault> {
+        self.budget.ask(self.image.host())?;
         Ok(first!(self, place => self.referrers_at(place, subject))?.unwrap_or_default())
     }
 
@@ -133,20 +142,8 @@ impl Reader<'_> {
         self.document(place, answer, digest.cloned()).await.map(Some)
     }
 
-    async fn blob_at(
-        &self,
-        place: &Place,
-        descriptor: &Descriptor,
-        limit: usize,
-    ) -> Result<Option<Held>, Fault> {
-        let Descriptor { digest, size, .. } = descriptor;
-        let host = || place.host.to_string();
-        let size = usize::try_from(*size).unwrap_or(usize::MAX);
-        if size > limit {
-            return Err(Fault::TooLarge { host: host(), what: digest.to_string(), limit });
-        }
-        self.budget.read(&place.host, size)?;
-        let other = || Fault::OtherContent { host: host(), expected: digest.clone() };
+    async fn blob_at(&self, place: &Place, digest: &Digest, size: usize) -> Result<Option<Held>, Fault> {
+        let other = || Fault::OtherContent { host: place.host.to_string(), expected: digest.clone() };
         let rest = format!("blobs/{digest}");
         let answer = match self.ask(place, Method::GET, &rest, "*/*", size).await {
             Err(Fault::TooLarge { .. }) => return Err(other()),
@@ -195,7 +192,9 @@ impl Reader<'_> {
                 what,
                 credentials: self.credentials(place),
             };
-            self.budget.ask(&place.host)?;
+            if number > 0 {
+                self.budget.ask(&place.host)?;
+            }
             let answer = self.client.ask(place, &question).await?;
             let size = answer.body.len();
             self.budget.read(&place.host, size)?;

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{KeyPair, SigningKey as _};
 use serde_json::{Value, json};
 use zastava_common::evidence::{
-    Digest, Evidence, Fault, Outcome, Reason, SbomLevel, Wanted,
+    Digest, Evidence, Fault, Outcome, Reason, SbomLevel, Source, Wanted,
     registry::PullSecrets,
     verifier::{Method, Need, PublicKey, Verifier},
 };
@@ -270,10 +270,8 @@ impl Signer {
 
 const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
 
-#[tokio::test]
-async fn an_image_of_many_platforms_with_everything_is_within_the_budget() {
-    let pile = Pile::start().await;
-    let signer = Signer(KeyPair::generate().unwrap());
+/// An index of 20 platforms, each with signature, provenance and SBOM of its own.
+fn many_platforms(pile: &Pile, signer: &Signer) -> Digest {
     // No referrers API: each list is a question more.
     pile.fake.on("/v2/team/app/referrers/", |_| super::fake::answer_with(404, &[], ""));
     let mut entries = Vec::new();
@@ -303,14 +301,44 @@ async fn an_image_of_many_platforms_with_everything_is_within_the_budget() {
     }
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries });
     let index = pile.manifest(INDEX, &index.to_string());
-    let digest = index["digest"].as_str().unwrap().parse().unwrap();
-    let evidence = pile.gather(&digest, &signer.wanted()).await.unwrap();
-    let asked = pile.asked("/");
-    assert!(asked < MOST * 2 / 3, "{asked}");
+    index["digest"].as_str().unwrap().parse().unwrap()
+}
+
+fn has_everything(evidence: Evidence) {
     assert!(evidence.signatures[0].is_verified(), "{:?}", evidence.signatures);
     assert_eq!(evidence.sbom_level(), Some(SbomLevel::Signed));
     let base = evidence.base.unwrap();
     assert_eq!((base.provenance, base.layers.len(), base.unknown, base.refused), (true, 20, None, None));
+}
+
+#[tokio::test]
+async fn an_image_of_many_platforms_with_everything_is_within_the_budget() {
+    let pile = Pile::start().await;
+    let signer = Signer(KeyPair::generate().unwrap());
+    let digest = many_platforms(&pile, &signer);
+    has_everything(pile.gather(&digest, &signer.wanted()).await.unwrap());
+    let asked = pile.asked("/");
+    assert!(asked < MOST * 2 / 3, "{asked}");
+}
+
+#[tokio::test]
+async fn mirrors_that_lack_an_image_of_many_platforms_do_not_make_it_too_much() {
+    let pile = Pile::start().await;
+    let signer = Signer(KeyPair::generate().unwrap());
+    let digest = many_platforms(&pile, &signer);
+    let mut config = pile.fake.config();
+    let mut mirrors = Vec::new();
+    for _ in 0..5 {
+        let mirror = Fake::start().await;
+        let endpoint = mirror.config().registries.remove(0).endpoints.remove(0);
+        config.registries[0].endpoints.insert(0, endpoint);
+        mirrors.push(mirror);
+    }
+    let (source, image, secrets) = (Source::new(&config).unwrap(), pile.fake.image(), PullSecrets::default());
+    has_everything(source.gather(&image, &digest, &signer.wanted(), &secrets).await.unwrap());
+    for mirror in mirrors {
+        assert_eq!(mirror.asked().len(), pile.asked("/"), "each is asked for everything");
+    }
 }
 
 #[tokio::test]
