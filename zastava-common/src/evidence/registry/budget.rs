@@ -13,7 +13,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::evidence::{Fault, reference::Host};
 
-/// How many things of one kind are asked for at once: referrers or layers of a subject, platforms of an index.
+/// How many questions one look-up asks at once, and how many things of one kind are looked at together: referrers or
+/// layers of a subject, platforms of an index. A quarter of what may be under way to one place, so that whoever piles up
+/// platforms leaves the rest to other look-ups.
 pub(crate) const AT_ONCE: usize = 4;
 
 /// Questions. An index of 20 platforms, each with layers to compare, signature, provenance and a large SBOM of its own,
@@ -33,6 +35,7 @@ pub(crate) struct Budget {
     questions: AtomicUsize,
     bytes: AtomicUsize,
     kept: AtomicUsize,
+    turns: Semaphore,
     large: Semaphore,
     exceeded: OnceLock<Fault>,
 }
@@ -43,6 +46,7 @@ impl Default for Budget {
             questions: AtomicUsize::new(QUESTIONS),
             bytes: AtomicUsize::new(BYTES),
             kept: AtomicUsize::new(KEPT),
+            turns: Semaphore::new(AT_ONCE),
             large: Semaphore::new(1),
             exceeded: OnceLock::new(),
         }
@@ -53,6 +57,12 @@ impl Budget {
     /// To be asked before a question.
     pub(super) fn ask(&self, host: &Host) -> Result<(), Fault> {
         self.questions(host, 1)
+    }
+
+    /// To be held while a question is under way, and no longer: who has one waits for nobody else who wants one.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
     }
 
     /// To be held while a large blob is asked for and looked at, one by one: what a look-up has of its registry's memory

@@ -195,7 +195,7 @@ impl Reader<'_> {
             if number > 0 {
                 self.budget.ask(&place.host)?;
             }
-            let answer = self.client.ask(place, &question).await?;
+            let answer = self.put(place, &question).await?;
             let size = answer.body.len();
             self.budget.read(&place.host, size)?;
             match answer.status.as_u16() {
@@ -302,7 +302,12 @@ impl Reader<'_> {
             what: &what,
             credentials: self.credentials(place),
         };
-        self.client.ask(place, &question).await
+        self.put(place, &question).await
+    }
+
+    async fn put(&self, place: &Place, question: &Question<'_>) -> Result<Answer, Fault> {
+        let _turn = self.budget.turn().await;
+        self.client.ask(place, question).await
     }
 
     /// Those that take the place of the endpoint's own. What is for the registry is not for whoever mirrors it.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -35,6 +36,14 @@ struct Inside {
     /// By the beginning of a path; the longest that fits answers.
     answers: Mutex<BTreeMap<String, Answer>>,
     asked: Mutex<Vec<Asked>>,
+    takes: Mutex<Duration>,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    now: usize,
+    most: usize,
 }
 
 pub(super) struct Fake {
@@ -96,6 +105,16 @@ impl Fake {
         self.inside.asked.lock().unwrap().clone()
     }
 
+    /// Takes so long for each answer from now on.
+    pub(super) fn take(&self, time: Duration) {
+        *self.inside.takes.lock().unwrap() = time;
+    }
+
+    /// How many requests were under way at a time.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.inside.under_way.lock().unwrap().most
+    }
+
     pub(super) fn image(&self) -> ImageReference {
         format!("{}/team/app:1", self.host).parse().unwrap()
     }
@@ -147,6 +166,14 @@ async fn answer(State(inside): State<Arc<Inside>>, request: Request) -> Response
         request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let asked = Asked { path, authorization };
     inside.asked.lock().unwrap().push(asked.clone());
+    {
+        let mut under_way = inside.under_way.lock().unwrap();
+        under_way.now += 1;
+        under_way.most = under_way.most.max(under_way.now);
+    }
+    let takes = *inside.takes.lock().unwrap();
+    tokio::time::sleep(takes).await;
+    inside.under_way.lock().unwrap().now -= 1;
     let answers = inside.answers.lock().unwrap();
     let fitting = answers.iter().filter(|(path, _)| asked.path.starts_with(path.as_str()));
     match fitting.max_by_key(|(path, _)| path.len()) {

@@ -1,5 +1,7 @@
 //! Whoever may push piles up evidence: that ends in a refusal, and soon, and never in an outage.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{KeyPair, SigningKey as _};
@@ -319,6 +321,17 @@ async fn an_image_of_many_platforms_with_everything_is_within_the_budget() {
     has_everything(pile.gather(&digest, &signer.wanted()).await.unwrap());
     let asked = pile.asked("/");
     assert!(asked < MOST * 2 / 3, "{asked}");
+}
+
+#[tokio::test]
+async fn of_an_image_of_many_platforms_four_things_are_asked_at_once() {
+    let pile = Pile::start().await;
+    let signer = Signer(KeyPair::generate().unwrap());
+    let digest = many_platforms(&pile, &signer);
+    pile.fake.take(Duration::from_millis(10));
+    has_everything(pile.gather(&digest, &signer.wanted()).await.unwrap());
+    let most = pile.fake.most_at_once();
+    assert!((2..=4).contains(&most), "{most}");
 }
 
 #[tokio::test]
