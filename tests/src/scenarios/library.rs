@@ -15,6 +15,7 @@ use super::exec::TRUE;
 use crate::{
     expect::{Expected, file_of, process},
     fixture::Fixture,
+    sight::Sight,
     stage::{Stage, Stop},
 };
 
@@ -31,8 +32,11 @@ pub(super) fn mapped(stage: &Stage) -> Result<Vec<Expected>, Stop> {
 
 pub(super) fn mapped_twice(stage: &Stage) -> Result<Vec<Expected>, Stop> {
     let library = stage.library("library.so")?;
-    for _ in 0..2 {
-        stage.tester(["map".as_ref(), library.path.as_os_str()])?;
+    let path = library.path.as_os_str();
+    stage.tester(["map".as_ref(), path, path])?;
+    // It is told once in each cgroup. Of a process that is gone before it is looked at, that is not always known.
+    if Sight::Cgroup.sees(stage.tier) {
+        stage.tester(["map".as_ref(), path])?;
     }
     Ok(vec![Expected::library(stage.tier, &library)])
 }

@@ -57,7 +57,7 @@ fn run(name: &str, args: &[OsString]) -> io::Result<Outcome> {
         ("gone", [program]) => exec::gone(program),
         ("threaded", [program]) => exec::threaded(program),
         ("swap", [root, name, decoy]) => exec::swap(root, name, decoy),
-        ("map", [file]) => map::map(file),
+        ("map", files @ [_, ..]) => map::map(files),
         ("maps", [directory]) => map::all(directory),
         ("protect", [file]) => map::protect(file),
         ("create", [way, content, to]) => create::create(&way.to_string_lossy(), content, to),

@@ -1,7 +1,7 @@
 //! Files that become executable memory.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io, thread,
     time::Instant,
@@ -9,9 +9,11 @@ use std::{
 
 use super::{Outcome, raw, storm};
 
-/// Maps a file as `dlopen` does.
-pub(super) fn map(file: &OsStr) -> io::Result<Outcome> {
-    raw::map_executable(&File::open(file)?)?;
+/// Maps files as `dlopen` does.
+pub(super) fn map(files: &[OsString]) -> io::Result<Outcome> {
+    for file in files {
+        raw::map_executable(&File::open(file)?)?;
+    }
     Ok(Outcome::Done)
 }
 
