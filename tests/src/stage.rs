@@ -246,7 +246,7 @@ impl Drop for Stage {
 }
 
 /// A container's start or end.
-fn is_life(event: &Event) -> bool {
+pub(crate) fn is_life(event: &Event) -> bool {
     matches!(event.kind(), Kind::ContainerStart | Kind::ContainerStop)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use zastava_common::event::v1::{Event, Exit, event::Kind as EventKind, process::Entered};
+use zastava_common::event::v1::{Exit, event::Kind as EventKind, process::Entered};
 
 use super::{
     images::{DYNAMIC, Images},
@@ -11,10 +11,11 @@ use super::{
     runtime::{Kind, Ran, Runtime, Wish},
     start::Start,
     told::{End, Told},
+    trials::came,
 };
 use crate::{
     elf::Deed,
-    expect::{Expected, id_of, process},
+    expect::{Expected, process},
     fixture::Fixture,
     runtimes::Series,
     sensor::Sensor,
@@ -44,8 +45,7 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     /// What does not come is missed when all is compared.
     fn await_told(&mut self, kind: EventKind, ran: &Ran) -> Result<(), Stop> {
-        let told = |event: &Event| event.kind() == kind && id_of(event) == ran.id;
-        self.sensor.inbox.wait(PATIENCE, |events| events.iter().any(told))?;
+        self.sensor.inbox.wait(PATIENCE, |events| came(events, kind, ran))?;
         Ok(())
     }
 }

@@ -15,7 +15,11 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -145,7 +149,10 @@ async fn post(address: SocketAddr, tls: &TlsConnector, body: Vec<u8>) -> (Status
     tokio::spawn(connection);
     let request =
         Request::post("/validate?timeout=5s").header("host", NAME).body(Full::new(Bytes::from(body)));
-    let response = sender.send_request(request.unwrap()).await.unwrap();
+    said(sender.send_request(request.unwrap()).await.unwrap()).await
+}
+
+async fn said(response: Response<Incoming>) -> (StatusCode, Vec<u8>) {
     let status = response.status();
     (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use zastava_common::event::v1::{Event, event::Kind as EventKind};
+use zastava_common::event::v1::event::Kind as EventKind;
 
 use super::{PATIENCE, Setting, execs};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     expect::id_of,
     runtimes::{docker::Docker, podman::Podman},
     sight::Sight,
-    stage::{Stop, ensure_that},
+    stage::{Stop, ensure_that, is_life},
 };
 
 /// One that was asked for, and its restarts.
@@ -44,10 +44,8 @@ pub(super) fn again(setting: &Setting<'_>) -> Result<(), Stop> {
     cli.remove(&ran.id)?;
     let inbox = sensor.stop()?;
     let told = setting.told(&ran);
-    let is_life = |event: &&Event| {
-        matches!(event.kind(), EventKind::ContainerStart | EventKind::ContainerStop) && id_of(event) == ran.id
-    };
-    let lives: Vec<_> = inbox.events().iter().filter(is_life).collect();
+    let lives: Vec<_> =
+        inbox.events().iter().filter(|event| is_life(event) && id_of(event) == ran.id).collect();
     let words: Vec<_> = lives.iter().map(|event| event.kind().as_str_name()).collect();
     ensure_that(ended, format!("{LIVES} lives were lived, and told was {words:?}"))?;
     let expected = [EventKind::ContainerStart, EventKind::ContainerStop].map(|kind| kind.as_str_name());

@@ -224,7 +224,7 @@ fn started(events: &[Event], setting: &Setting<'_>, start: &Start, ran: &Ran) ->
 }
 
 /// Whether an event of this kind has come for a container.
-fn came(events: &[Event], kind: EventKind, ran: &Ran) -> bool {
+pub(super) fn came(events: &[Event], kind: EventKind, ran: &Ran) -> bool {
     events.iter().any(|event| event.kind() == kind && id_of(event) == ran.id)
 }
 

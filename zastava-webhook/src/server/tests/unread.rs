@@ -1,7 +1,9 @@
 //! Reviews of which not everything is read: whoever asked is told no, and not nothing.
 
+use http_body_util::channel::{Channel, Sender};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioExecutor;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::review::MAX_BODY_BYTES;
@@ -26,9 +28,23 @@ async fn post_http2(address: SocketAddr, tls: &TlsConnector, body: Vec<u8>) -> (
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let request = Request::post("https://webhook.test/validate?timeout=30s");
-    let response = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
-    let status = response.status();
-    (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+    said(sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap()).await
+}
+
+/// Begins a request whose body is sent piece by piece, and its answer.
+async fn begin(
+    address: SocketAddr,
+    tls: &TlsConnector,
+    timeout: &str,
+) -> (Sender<Bytes>, JoinHandle<(StatusCode, Vec<u8>)>) {
+    let stream = connect(address, tls).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (body, channel) = Channel::new(8);
+    let request = Request::post(format!("/validate?timeout={timeout}")).header("host", NAME).body(channel);
+    let answer =
+        tokio::spawn(async move { said(sender.send_request(request.unwrap()).await.unwrap()).await });
+    (body, answer)
 }
 
 fn is_refused((status, body): &(StatusCode, Vec<u8>), reason: &str) {
@@ -62,13 +78,11 @@ async fn a_review_that_is_too_large_is_refused_and_the_connection_goes_on() {
             let request = Request::post("/validate?timeout=30s").header("host", NAME);
             let request = request.body(Full::new(Bytes::from(body))).unwrap();
             sender.ready().await.unwrap();
-            let response = sender.send_request(request).await.unwrap();
-            let status = response.status();
-            let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+            let answer = said(sender.send_request(request).await.unwrap()).await;
             if is_large {
-                is_refused(&(status, body), "review_too_large");
+                is_refused(&answer, "review_too_large");
             } else {
-                let answer: Value = serde_json::from_slice(&body).unwrap();
+                let answer: Value = serde_json::from_slice(&answer.1).unwrap();
                 assert_eq!(answer["response"]["allowed"], true);
             }
         }
@@ -91,22 +105,12 @@ async fn a_body_whose_length_is_not_said_is_refused_as_soon_as_it_is_too_large()
     let made = made();
     let certificates = Certificates::load(&Mounted::new(&made).server(), &Disk).unwrap();
     let running = start(app(), &certificates).await;
-    let stream = connect(running.address, &client(&[&made.authority], None)).await.unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let (mut body, channel) = http_body_util::channel::Channel::<Bytes>::new(8);
-    let request = Request::post("/validate?timeout=10s").header("host", NAME).body(channel).unwrap();
-    let answer = tokio::spawn(async move { sender.send_request(request).await });
+    let (mut body, answer) = begin(running.address, &client(&[&made.authority], None), "10s").await;
     for piece in annotated(&escaped(1_400 << 10)).chunks(64 << 10) {
         body.send_data(Bytes::copy_from_slice(piece)).await.unwrap();
     }
     drop(body);
-    let response = answer.await.unwrap().unwrap();
-    let status = response.status();
-    is_refused(
-        &(status, response.into_body().collect().await.unwrap().to_bytes().to_vec()),
-        "review_too_large",
-    );
+    is_refused(&answer.await.unwrap(), "review_too_large");
 }
 
 #[tokio::test]
@@ -131,13 +135,7 @@ async fn a_review_that_comes_slowly_is_refused_in_time() {
     let made = made();
     let certificates = Certificates::load(&Mounted::new(&made).server(), &Disk).unwrap();
     let running = start(app(), &certificates).await;
-    let stream = connect(running.address, &client(&[&made.authority], None)).await.unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let (mut body, channel) = http_body_util::channel::Channel::<Bytes>::new(8);
-    let request = Request::post("/validate?timeout=1s").header("host", NAME).body(channel).unwrap();
+    let (mut body, answer) = begin(running.address, &client(&[&made.authority], None), "1s").await;
     body.send_data(Bytes::copy_from_slice(&annotated("")[..1_000])).await.unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    let status = response.status();
-    is_refused(&(status, response.into_body().collect().await.unwrap().to_bytes().to_vec()), "review_slow");
+    is_refused(&answer.await.unwrap(), "review_slow");
 }
